@@ -1,0 +1,126 @@
+//! Finds the row of a command by its name, in any case.
+
+use super::{COMMANDS, Command};
+use crate::resp::{Args, Error};
+use std::sync::LazyLock;
+
+/// A row, with what is worked out from its place in the table.
+#[derive(Clone, Copy)]
+pub struct Found {
+    /// Numbers commands and subcommands from 0, for statistics.
+    pub id: u16,
+    /// The row.
+    pub row: &'static Command,
+    /// `config|get` for a subcommand.
+    pub full_name: &'static str,
+}
+
+struct Index {
+    found: Vec<Found>,
+    /// Open addressing by a hash of the lower-case name: places in `found` of top-level commands.
+    slots: Vec<u16>,
+}
+
+const EMPTY: u16 = u16::MAX;
+const SLOTS: usize = 1024;
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
+    let mut index = Index { found: Vec::new(), slots: vec![EMPTY; SLOTS] };
+    for row in COMMANDS {
+        let id = index.found.len() as u16;
+        index.found.push(Found { id, row, full_name: row.name });
+        let mut slot = hash(row.name.as_bytes());
+        while index.slots[slot % SLOTS] != EMPTY {
+            slot += 1;
+        }
+        index.slots[slot % SLOTS] = id;
+        for (subrow, id) in row.subcommands.iter().zip(id + 1..) {
+            // Once for the process: the table is static.
+            let full_name = format!("{}|{}", row.name, subrow.name).leak();
+            index.found.push(Found { id, row: subrow, full_name });
+        }
+    }
+    index
+});
+
+/// Every command and subcommand, by id.
+pub fn all() -> &'static [Found] {
+    &INDEX.found
+}
+
+/// The command, and the subcommand if it is a container, that a request names.
+///
+/// # Errors
+/// Redis's text for an unknown command or subcommand, or for a wrong number of arguments.
+pub fn lookup(args: Args<'_>) -> Result<Found, Error> {
+    let found = find(args.at(0)).ok_or_else(|| unknown_command(args))?;
+    if found.row.subcommands.is_empty() || args.len() == 1 {
+        return if found.row.accepts(args.len()) {
+            Ok(found)
+        } else {
+            Err(Error::arity(found.full_name))
+        };
+    }
+    let name = args.at(1);
+    let sub = found.row.subcommands.iter().zip(found.id + 1..);
+    match sub.into_iter().find(|(row, _)| row.name.as_bytes().eq_ignore_ascii_case(name)) {
+        Some((row, id)) => {
+            let found = INDEX.found[id as usize];
+            if row.accepts(args.len()) { Ok(found) } else { Err(Error::arity(found.full_name)) }
+        }
+        None => Err(unknown_subcommand(found.row, name)),
+    }
+}
+
+/// A top-level command by its name, in any case.
+pub(crate) fn find(name: &[u8]) -> Option<Found> {
+    let mut slot = hash(name);
+    loop {
+        match INDEX.slots[slot % SLOTS] {
+            EMPTY => return None,
+            id => {
+                let found = INDEX.found[id as usize];
+                if found.row.name.as_bytes().eq_ignore_ascii_case(name) {
+                    return Some(found);
+                }
+            }
+        }
+        slot += 1;
+    }
+}
+
+/// A command or a subcommand by its full name, `config|get`.
+pub(crate) fn find_full(name: &[u8]) -> Option<Found> {
+    let mut all = INDEX.found.iter();
+    all.find(|found| found.full_name.as_bytes().eq_ignore_ascii_case(name)).copied()
+}
+
+/// FNV-1a over the lower-case name; the names are ours, so nobody can make them collide.
+fn hash(name: &[u8]) -> usize {
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash ^ (hash >> 32)) as usize % SLOTS
+}
+
+fn unknown_command(args: Args<'_>) -> Error {
+    let name = args.at(0);
+    let mut listed = String::new();
+    for arg in args.from(1) {
+        if listed.len() >= 128 {
+            break;
+        }
+        let room = 128 - listed.len();
+        listed.push('\'');
+        listed.push_str(&String::from_utf8_lossy(&arg[..arg.len().min(room)]));
+        listed.push_str("' ");
+    }
+    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    Error::from(format!("ERR unknown command '{name}', with args beginning with: {listed}"))
+}
+
+fn unknown_subcommand(container: &Command, name: &[u8]) -> Error {
+    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    let upper = container.name.to_uppercase();
+    Error::from(format!("ERR unknown subcommand '{name}'. Try {upper} HELP."))
+}

@@ -1,0 +1,135 @@
+//! The server as a whole: sizes, INFO, flushing, stopping.
+
+use super::Context;
+use super::options::int;
+use crate::resp::{Args, Error, Reply};
+use crate::stats::info;
+use crate::stats::process;
+use crate::store::Access;
+
+pub(super) fn dbsize(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let db = usize::from(cx.keyspace.db);
+    reply.int(cx.keyspace.db_stats()[db].keys as i64);
+    Ok(())
+}
+
+fn check_flush(args: Args<'_>) -> Result<(), Error> {
+    let known = args.len() == 1 || (args.len() == 2 && (args.is(1, "ASYNC") || args.is(1, "SYNC")));
+    if known { Ok(()) } else { Err(Error::SYNTAX) }
+}
+
+pub(super) fn flushall(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    check_flush(args)?;
+    cx.keyspace.flush(None);
+    reply.ok();
+    Ok(())
+}
+
+pub(super) fn flushdb(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    check_flush(args)?;
+    let db = cx.keyspace.db;
+    cx.keyspace.flush(Some(db));
+    reply.ok();
+    Ok(())
+}
+
+pub(super) fn info(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let sections = info::wanted(args.from(1));
+    reply.verbatim(&info::render(cx.server, &cx.keyspace, &sections));
+    Ok(())
+}
+
+pub(super) fn memory_usage(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    match args.len() {
+        3 => {}
+        5 if args.is(3, "SAMPLES") => {
+            if int(args.at(4))? < 0 {
+                return Err(Error::SYNTAX);
+            }
+        }
+        _ => return Err(Error::SYNTAX),
+    }
+    match cx.keyspace.view(args.at(2), Access::Peek) {
+        Some(view) => reply.int(view.charged as i64),
+        None => reply.null(),
+    }
+    Ok(())
+}
+
+pub(super) fn memory_stats(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let (allocated, active, resident) = process::allocator();
+    let rss = process::resident_bytes();
+    let (used, peak) = match cx.keyspace.store() {
+        Some(store) => (store.budget.used() as u64, store.budget.peak() as u64),
+        None => (0, 0),
+    };
+    let keys: u64 = cx.keyspace.db_stats().iter().map(|db| db.keys).sum();
+    let fields = [
+        ("peak.allocated", peak),
+        ("total.allocated", used),
+        ("startup.allocated", 0),
+        ("replication.backlog", 0),
+        ("clients.slaves", 0),
+        ("clients.normal", 0),
+        ("aof.buffer", 0),
+        ("lua.caches", 0),
+        ("functions.caches", 0),
+        ("overhead.total", 0),
+        ("keys.count", keys),
+        ("keys.bytes-per-key", used.checked_div(keys).unwrap_or(0)),
+        ("dataset.bytes", used),
+        ("allocator.allocated", allocated),
+        ("allocator.active", active),
+        ("allocator.resident", resident),
+        ("rss.bytes", rss),
+    ];
+    reply.map(fields.len());
+    for (name, value) in fields {
+        reply.bulk(name.as_bytes());
+        reply.int(value as i64);
+    }
+    Ok(())
+}
+
+pub(super) fn module_list(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    reply.array(0);
+    Ok(())
+}
+
+pub(super) fn role(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    reply.array(3);
+    reply.bulk(b"master");
+    reply.int(0);
+    reply.array(0);
+    Ok(())
+}
+
+pub(super) fn time(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let us = cx.server.now_us();
+    reply.array(2);
+    reply.bulk((us / 1_000_000).to_string().as_bytes());
+    reply.bulk((us % 1_000_000).to_string().as_bytes());
+    Ok(())
+}
+
+pub(super) fn shutdown(cx: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Result<(), Error> {
+    for option in args.from(1) {
+        match option.to_ascii_uppercase().as_slice() {
+            b"SAVE" => {
+                return Err(Error::new("ERR this cache keeps nothing on disk; use SHUTDOWN NOSAVE"));
+            }
+            b"ABORT" => return Err(Error::new("ERR No shutdown in progress.")),
+            b"NOSAVE" | b"NOW" | b"FORCE" => {}
+            _ => return Err(Error::SYNTAX),
+        }
+    }
+    tracing::info!(client = cx.session.client.addr, "SHUTDOWN: stopping");
+    cx.server.stop();
+    // No reply: the client sees the connection close, as with Redis.
+    cx.session.closing = true;
+    Ok(())
+}
+
+pub(super) fn cluster(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Result<(), Error> {
+    Err(Error::new("ERR This instance has cluster support disabled"))
+}

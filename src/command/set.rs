@@ -1,0 +1,164 @@
+//! Setting strings: SET with its options, and its older relatives.
+
+use super::Context;
+use super::expire::{Unit, expires_at};
+use super::options::{key, string};
+use crate::resp::{Args, Error, Reply};
+use crate::store::{Expiry, Value};
+use bytes::Bytes;
+
+/// A value copied out of the request.
+fn value(bytes: &[u8]) -> Value {
+    Value::Str(Bytes::copy_from_slice(bytes))
+}
+
+/// Whether a key must or must not be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Always,
+    IfAbsent,
+    IfPresent,
+}
+
+pub(super) fn set(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let (mut condition, mut get, mut keep, mut time) = (Condition::Always, false, false, None);
+    let mut at = 3;
+    while let Some(option) = args.get(at) {
+        match option.to_ascii_uppercase().as_slice() {
+            b"NX" if condition != Condition::IfPresent => condition = Condition::IfAbsent,
+            b"XX" if condition != Condition::IfAbsent => condition = Condition::IfPresent,
+            b"GET" => get = true,
+            b"KEEPTTL" if time.is_none() => keep = true,
+            _ => match (Unit::of_option(option), args.get(at + 1)) {
+                (Some(unit), Some(number)) if time.is_none() && !keep => {
+                    time = Some((number, unit));
+                    at += 1;
+                }
+                _ => return Err(Error::SYNTAX),
+            },
+        }
+        at += 1;
+    }
+    let expiry = match time {
+        Some((number, unit)) => Expiry::At(expires_at(number, unit, cx.now(), "set")?),
+        None if keep => Expiry::Keep,
+        None => Expiry::Never,
+    };
+    apply_set(cx, args, reply, condition, get, expiry)
+}
+
+fn apply_set(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    condition: Condition,
+    get: bool,
+    expiry: Expiry,
+) -> Result<(), Error> {
+    let key = key(args);
+    let old = if get { string(cx, key) } else { None };
+    let there = match condition {
+        Condition::Always => false,
+        _ => old.is_some() || cx.keyspace.contains(key),
+    };
+    let wanted = match condition {
+        Condition::Always => true,
+        Condition::IfAbsent => !there,
+        Condition::IfPresent => there,
+    };
+    if wanted {
+        match expiry {
+            // A time that has passed: the key is as good as gone.
+            Expiry::At(at) if at <= cx.now() => drop(cx.keyspace.remove(key)),
+            _ => cx.keyspace.put(key, value(args.at(2)), expiry)?,
+        }
+    }
+    match old {
+        Some(old) => reply.bulk_shared(&old),
+        None if get || !wanted => reply.null(),
+        None => reply.ok(),
+    }
+    Ok(())
+}
+
+pub(super) fn setnx(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let absent = !cx.keyspace.contains(key(args));
+    if absent {
+        cx.keyspace.put(key(args), value(args.at(2)), Expiry::Never)?;
+    }
+    reply.int(i64::from(absent));
+    Ok(())
+}
+
+pub(super) fn setex(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let at = expires_at(args.at(2), Unit::SECONDS, cx.now(), "setex")?;
+    cx.keyspace.put(key(args), value(args.at(3)), Expiry::At(at))?;
+    reply.ok();
+    Ok(())
+}
+
+pub(super) fn psetex(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let at = expires_at(args.at(2), Unit::MILLISECONDS, cx.now(), "psetex")?;
+    cx.keyspace.put(key(args), value(args.at(3)), Expiry::At(at))?;
+    reply.ok();
+    Ok(())
+}
+
+pub(super) fn getset(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let old = string(cx, key(args));
+    cx.keyspace.put(key(args), value(args.at(2)), Expiry::Never)?;
+    match old {
+        Some(old) => reply.bulk_shared(&old),
+        None => reply.null(),
+    }
+    Ok(())
+}
+
+pub(super) fn getex(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let expiry = match (args.get(2), args.get(3), args.len()) {
+        (None, ..) => Ok(Expiry::Keep),
+        (Some(_), None, 3) if args.is(2, "PERSIST") => Ok(Expiry::Never),
+        (Some(option), Some(time), 4) => match Unit::of_option(option) {
+            Some(unit) => expires_at(time, unit, cx.now(), "getex").map(Expiry::At),
+            None => return Err(Error::SYNTAX),
+        },
+        _ => return Err(Error::SYNTAX),
+    };
+    // A key that is not there answers nil, whatever its time would have been.
+    let Some(bytes) = string(cx, key(args)) else {
+        reply.null();
+        return Ok(());
+    };
+    cx.keyspace.expire(key(args), expiry?);
+    reply.bulk_shared(&bytes);
+    Ok(())
+}
+
+pub(super) fn mset(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    put_pairs(cx, args, "mset")?;
+    reply.ok();
+    Ok(())
+}
+
+pub(super) fn msetnx(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    if args.len().is_multiple_of(2) {
+        return Err(Error::arity("msetnx"));
+    }
+    if args.from(1).step_by(2).any(|key| cx.keyspace.contains(key)) {
+        reply.int(0);
+        return Ok(());
+    }
+    put_pairs(cx, args, "msetnx")?;
+    reply.int(1);
+    Ok(())
+}
+
+fn put_pairs(cx: &mut Context<'_>, args: Args<'_>, name: &str) -> Result<(), Error> {
+    if args.len().is_multiple_of(2) {
+        return Err(Error::arity(name));
+    }
+    for at in (1..args.len()).step_by(2) {
+        cx.keyspace.put(args.at(at), value(args.at(at + 1)), Expiry::Never)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! The table of parameters.
+
+use crate::store::Policy;
+
+/// A parameter, as an index into [`PARAMS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "each is described where it is defined, in PARAMS")]
+pub enum Id {
+    Maxmemory,
+    MaxmemoryPolicy,
+    Requirepass,
+    ProtectedMode,
+    Maxclients,
+    Timeout,
+    TcpKeepalive,
+    TcpBacklog,
+    Workers,
+    Unixsocket,
+    Unixsocketperm,
+    BackendTimeoutMs,
+    ConnectTimeoutMs,
+    ProtoMaxBulkLen,
+    ClientQueryBufferLimit,
+    PipelineMax,
+    Databases,
+    Port,
+    Bind,
+    Save,
+    Appendonly,
+    IoThreads,
+    ReplicaReadOnly,
+    SlowlogLogSlowerThan,
+    SlowlogMaxLen,
+    LatencyMonitorThreshold,
+    NotifyKeyspaceEvents,
+    ListMaxListpackSize,
+    HashMaxListpackEntries,
+    HashMaxListpackValue,
+    SetMaxIntsetEntries,
+    ZsetMaxListpackEntries,
+    ZsetMaxListpackValue,
+}
+
+/// What values a parameter takes.
+pub enum Kind {
+    /// An integer between bounds.
+    Number {
+        /// The least value.
+        min: i64,
+        /// The greatest value.
+        max: i64,
+    },
+    /// A number of bytes between bounds, with Redis's units.
+    Size {
+        /// The least value.
+        min: u64,
+        /// The greatest value.
+        max: u64,
+    },
+    /// `yes` or `no`.
+    Bool,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any text.
+    Text,
+    /// A password: kept as a digest, never shown.
+    Secret,
+}
+
+/// Which servers a parameter belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Every server for itself.
+    Server,
+    /// Nodes; a coordinator asks its nodes for it and hands changes on to all of them.
+    Node,
+    /// Coordinators.
+    Coordinator,
+}
+
+/// How a parameter can be changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// By flag, by environment, and at run time by CONFIG SET.
+    RunTime,
+    /// By flag and environment.
+    Start,
+    /// Not at all: it tells tools that ask for it how things are.
+    Fixed,
+}
+
+/// One parameter.
+pub struct Param {
+    /// Its place in [`PARAMS`].
+    pub id: Id,
+    /// Its name on the command line (`--name`), in the environment (`LARDER_NAME`) and for CONFIG.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// The value at start.
+    pub default: &'static str,
+    /// Which servers have it.
+    pub scope: Scope,
+    /// How it can be changed.
+    pub access: Access,
+    /// What it does, for `--help`.
+    pub help: &'static str,
+}
+
+const fn run_time(
+    id: Id,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    scope: Scope,
+    help: &'static str,
+) -> Param {
+    Param { id, name, kind, default, scope, access: Access::RunTime, help }
+}
+
+const fn start(
+    id: Id,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    scope: Scope,
+    help: &'static str,
+) -> Param {
+    Param { id, name, kind, default, scope, access: Access::Start, help }
+}
+
+const fn fixed(id: Id, name: &'static str, default: &'static str) -> Param {
+    let help = "Fixed; for tools that ask.";
+    Param { id, name, kind: Kind::Text, default, scope: Scope::Server, access: Access::Fixed, help }
+}
+
+/// Every parameter, in the order of [`Id`].
+#[rustfmt::skip]
+pub static PARAMS: &[Param] = &[
+    run_time(Id::Maxmemory, "maxmemory", Kind::Size { min: 0, max: 1 << 50 }, "0", Scope::Node,
+        "Memory for keys and values (256mb, 1gb; 0 = no limit) [default: 60 % of the cgroup's limit, else 25 % of the memory available at start; `up`: 256mb a node]"),
+    run_time(Id::MaxmemoryPolicy, "maxmemory-policy", Kind::Choice(Policy::NAMES), "allkeys-lru", Scope::Node,
+        "What makes room when memory is full: allkeys-lru evicts the least recently used keys, noeviction answers -OOM"),
+    run_time(Id::Requirepass, "requirepass", Kind::Secret, "", Scope::Server,
+        "Password that clients must give with AUTH or HELLO; rather by environment or file, which other users of the machine cannot see"),
+    run_time(Id::ProtectedMode, "protected-mode", Kind::Bool, "yes", Scope::Server,
+        "Without a password, refuse clients that do not come from this machine: yes or no"),
+    run_time(Id::Maxclients, "maxclients", Kind::Number { min: 1, max: 1_000_000 }, "10000", Scope::Server,
+        "Most clients at once"),
+    run_time(Id::Timeout, "timeout", Kind::Number { min: 0, max: i32::MAX as i64 }, "0", Scope::Server,
+        "Close a client that was idle for so many seconds, 0 = never"),
+    run_time(Id::TcpKeepalive, "tcp-keepalive", Kind::Number { min: 0, max: i32::MAX as i64 }, "300", Scope::Server,
+        "Seconds between keep-alive probes of client connections, 0 = none"),
+    start(Id::TcpBacklog, "tcp-backlog", Kind::Number { min: 1, max: 65_535 }, "511", Scope::Server,
+        "Connections that may wait to be accepted"),
+    start(Id::Workers, "workers", Kind::Number { min: 0, max: 256 }, "0", Scope::Server,
+        "Worker threads [default: one a core; `up`: one a server]"),
+    start(Id::Unixsocket, "unixsocket", Kind::Text, "", Scope::Server,
+        "Listen on a Unix socket at this path, too"),
+    start(Id::Unixsocketperm, "unixsocketperm", Kind::Text, "", Scope::Server,
+        "Permissions of the Unix socket, in octal (700)"),
+    run_time(Id::BackendTimeoutMs, "backend-timeout-ms", Kind::Number { min: 1, max: 3_600_000 }, "1000", Scope::Coordinator,
+        "Longest a client waits for a node's answer, in milliseconds; then the node counts as down"),
+    run_time(Id::ConnectTimeoutMs, "connect-timeout-ms", Kind::Number { min: 1, max: 3_600_000 }, "500", Scope::Coordinator,
+        "Longest a connection to a node may take to come about, its handshake included, in milliseconds"),
+    run_time(Id::ProtoMaxBulkLen, "proto-max-bulk-len", Kind::Size { min: 1 << 20, max: 1 << 30 }, "512mb", Scope::Server,
+        "Longest argument of a request and longest value"),
+    run_time(Id::ClientQueryBufferLimit, "client-query-buffer-limit", Kind::Size { min: 1 << 20, max: 4_000_000_000 }, "1gb", Scope::Server,
+        "Longest request, as a whole, that a client may send; a longer one closes its connection"),
+    run_time(Id::PipelineMax, "pipeline-max", Kind::Number { min: 1, max: 1_000_000 }, "1024", Scope::Coordinator,
+        "Requests of one client that may wait for nodes at once; further ones stay unread meanwhile"),
+    fixed(Id::Databases, "databases", "16"),
+    fixed(Id::Port, "port", "0"),
+    fixed(Id::Bind, "bind", ""),
+    fixed(Id::Save, "save", ""),
+    fixed(Id::Appendonly, "appendonly", "no"),
+    fixed(Id::IoThreads, "io-threads", "1"),
+    fixed(Id::ReplicaReadOnly, "replica-read-only", "yes"),
+    fixed(Id::SlowlogLogSlowerThan, "slowlog-log-slower-than", "-1"),
+    fixed(Id::SlowlogMaxLen, "slowlog-max-len", "0"),
+    fixed(Id::LatencyMonitorThreshold, "latency-monitor-threshold", "0"),
+    fixed(Id::NotifyKeyspaceEvents, "notify-keyspace-events", ""),
+    fixed(Id::ListMaxListpackSize, "list-max-listpack-size", "-2"),
+    fixed(Id::HashMaxListpackEntries, "hash-max-listpack-entries", "128"),
+    fixed(Id::HashMaxListpackValue, "hash-max-listpack-value", "64"),
+    fixed(Id::SetMaxIntsetEntries, "set-max-intset-entries", "512"),
+    fixed(Id::ZsetMaxListpackEntries, "zset-max-listpack-entries", "128"),
+    fixed(Id::ZsetMaxListpackValue, "zset-max-listpack-value", "64"),
+];

@@ -1,0 +1,147 @@
+//! The replies of several nodes to one request: collected as they come, merged when the last one is there.
+
+use super::{info, merge, transaction};
+use crate::command::Merge;
+use crate::resp::{Error, Output, Proto, Reply};
+use crate::server::{Call, Replies};
+use crate::stats::WorkerStats;
+use bytes::{Bytes, BytesMut};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a node has answered: a reply, which may be an error, or why there is none.
+pub(super) type NodeReply = Result<Bytes, Error>;
+
+/// How the replies of nodes become one.
+pub(super) enum Join {
+    /// There is one: it is the reply.
+    Whole,
+    /// By the row's rule, for a request with so many keys.
+    Merge { merge: Merge, keys: usize },
+    /// A step of SCAN at this node of so many.
+    Cursor { node: usize, nodes: usize },
+    /// CONFIG GET: what was found here, and the nodes that were not asked.
+    Config { own: Bytes, down: Vec<String> },
+    /// INFO: the sections of this server, the addresses that were asked, and all addresses.
+    Info { own: Bytes, sections: Vec<&'static str>, addrs: Vec<String>, all: Vec<String> },
+    /// EXEC: how each queued command's reply is found.
+    Transaction(Vec<transaction::Step>),
+}
+
+impl Join {
+    /// Whether a node that is down is reported in the reply instead of failing it.
+    pub(super) fn spares_the_dead(&self) -> bool {
+        matches!(self, Join::Config { .. } | Join::Info { .. })
+    }
+}
+
+/// A request whose parts are at nodes.
+pub(super) struct Gather {
+    join: Join,
+    proto: Proto,
+    keys: Vec<Vec<u32>>,
+    replies: Vec<NodeReply>,
+    missing: usize,
+    client: Rc<RefCell<Replies>>,
+    place: u64,
+    command: u16,
+    started: Instant,
+    stats: Arc<WorkerStats>,
+}
+
+impl Gather {
+    pub(super) fn new(
+        join: Join,
+        proto: Proto,
+        keys: Vec<Vec<u32>>,
+        call: &Call<'_>,
+        command: u16,
+        place: u64,
+    ) -> Rc<RefCell<Self>> {
+        let gather = Gather {
+            missing: keys.len(),
+            replies: keys.iter().map(|_| Ok(Bytes::new())).collect(),
+            join,
+            proto,
+            keys,
+            client: call.replies.clone(),
+            place,
+            command,
+            started: call.started,
+            stats: call.stats.clone(),
+        };
+        let gather = Rc::new(RefCell::new(gather));
+        if gather.borrow().missing == 0 {
+            gather.borrow().finish(Instant::now());
+        }
+        gather
+    }
+
+    /// Takes the reply to a part.
+    pub(super) fn fill(&mut self, part: usize, reply: NodeReply, now: Instant) {
+        self.replies[part] = reply;
+        self.missing -= 1;
+        if self.missing == 0 {
+            self.finish(now);
+        }
+    }
+
+    fn finish(&self, now: Instant) {
+        let reply = merged(&self.join, self.proto, &self.keys, &self.replies);
+        let failed = reply.first() == Some(&b'-');
+        if failed {
+            count_error(&self.stats, &reply);
+        }
+        let ns = now.saturating_duration_since(self.started).as_nanos() as u64;
+        self.stats.executed(self.command, ns, failed);
+        self.client.borrow_mut().fill(self.place, &reply);
+    }
+}
+
+/// Counts an error reply by its code.
+pub(super) fn count_error(stats: &WorkerStats, reply: &[u8]) {
+    let end = reply.iter().position(|b| b" \r".contains(b)).unwrap_or(reply.len());
+    stats.error(&String::from_utf8_lossy(reply.get(1..end).unwrap_or_default()));
+}
+
+/// An error as a reply.
+pub(super) fn encode_error(error: &Error) -> Bytes {
+    let mut output = Output::default();
+    Reply::new(&mut output, Proto::Resp2).error(error);
+    output.take()
+}
+
+/// The reply to a request, from those of its parts.
+pub(super) fn merged(join: &Join, proto: Proto, keys: &[Vec<u32>], replies: &[NodeReply]) -> Bytes {
+    if !join.spares_the_dead() {
+        // The first error speaks for all: a part may have been applied even so.
+        let errors = replies.iter().filter_map(|reply| match reply {
+            Ok(bytes) if bytes.first() == Some(&b'-') => Some(bytes.clone()),
+            Ok(_) => None,
+            Err(error) => Some(encode_error(error)),
+        });
+        if let Some(error) = errors.into_iter().next() {
+            return error;
+        }
+    }
+    let good: Vec<Bytes> = replies.iter().flatten().cloned().collect();
+    let mut out = BytesMut::new();
+    let understood = match join {
+        Join::Whole => return good.into_iter().next().unwrap_or_default(),
+        Join::Merge { merge, keys: total } => {
+            merge::merge(*merge, *total, keys, &good, proto, &mut out)
+        }
+        Join::Cursor { node, nodes } => merge::cursor(*node, *nodes, &good, &mut out),
+        Join::Config { own, down } => merge::config(own, down, &good, proto, &mut out),
+        Join::Info { own, sections, addrs, all } => {
+            info::merge(own, sections, addrs, all, replies, proto, &mut out)
+        }
+        Join::Transaction(steps) => transaction::merge(steps, &good, proto, &mut out),
+    };
+    match understood {
+        Some(()) => out.freeze(),
+        None => encode_error(&Error::new("ERR a node answered something that cannot be merged")),
+    }
+}

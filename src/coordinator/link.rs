@@ -1,0 +1,454 @@
+//! The link to one node: a connection that carries the requests of all clients of a worker, pipelined, and hands
+//! each reply to whom it belongs. It comes back by itself when it breaks.
+
+use super::gather::{Gather, NodeReply, count_error, encode_error};
+use crate::config::Id;
+use crate::resp::{ArgsBuf, Error, Framer, Output, Proto};
+use crate::server::{Replies, Server};
+use crate::stats::WorkerStats;
+use anyhow::{Context as _, Result, anyhow, bail};
+use bytes::{Buf, Bytes, BytesMut};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep, sleep_until, timeout};
+
+/// Pauses between attempts to connect: doubled from the least to the most, with jitter.
+const RETRY_MIN: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_millis(1000);
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads before others on the worker get their turn.
+const READS_PER_TURN: usize = 8;
+
+/// What all links of a coordinator have in common.
+pub struct Settings {
+    /// The nodes' password, if they ask for one.
+    pub password: Option<String>,
+    /// The fingerprint of the slot table, which the nodes are told.
+    pub table: String,
+    /// The coordinator's name, by which a node speaks of it.
+    pub name: String,
+}
+
+/// Whom a reply belongs to.
+pub(super) enum Target {
+    /// A client, whose request was forwarded as it was.
+    Client { replies: Rc<RefCell<Replies>>, place: u64, command: u16, started: Instant },
+    /// A request with parts at several nodes.
+    Part { gather: Rc<RefCell<Gather>>, index: usize },
+    /// Nobody.
+    Discard,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Nobody has asked for it yet.
+    Idle,
+    /// The first attempt is under way: requests wait for it.
+    Connecting,
+    Up,
+    /// Requests fail at once; attempts go on.
+    Down,
+}
+
+struct InFlight {
+    target: Target,
+    /// Where its request begins in all that was ever sent.
+    begin: u64,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct Queue {
+    out: Output,
+    in_flight: VecDeque<InFlight>,
+    /// Bytes that were ever queued.
+    queued: u64,
+    /// The database that the last request leaves the link in.
+    db: u8,
+    waker: Option<Waker>,
+}
+
+/// A link to a node.
+pub(super) struct Link {
+    addr: String,
+    proto: Proto,
+    settings: Arc<Settings>,
+    server: Arc<Server>,
+    stats: Arc<WorkerStats>,
+    worker: usize,
+    state: Cell<State>,
+    queue: RefCell<Queue>,
+}
+
+impl Link {
+    pub(super) fn new(
+        addr: String,
+        proto: Proto,
+        settings: Arc<Settings>,
+        server: Arc<Server>,
+        stats: Arc<WorkerStats>,
+        worker: usize,
+    ) -> Rc<Self> {
+        let (state, queue) = (Cell::new(State::Idle), RefCell::default());
+        Rc::new(Link { addr, proto, settings, server, stats, worker, state, queue })
+    }
+
+    /// Whether a request that is sent now has a chance.
+    pub(super) fn is_up(&self) -> bool {
+        self.state.get() != State::Down
+    }
+
+    /// Begins to connect, if nobody has yet.
+    pub(super) fn ensure_started(self: &Rc<Self>) {
+        if self.state.get() == State::Idle {
+            self.state.set(State::Connecting);
+            tokio::task::spawn_local(run(self.clone()));
+        }
+    }
+
+    /// Queues a request for database `db`. Its reply, after `preamble` others that nobody wants, goes to `target`.
+    pub(super) fn send(
+        self: &Rc<Self>,
+        db: u8,
+        preamble: usize,
+        since: Instant,
+        target: Target,
+        encode: impl FnOnce(&mut BytesMut),
+    ) {
+        self.ensure_started();
+        if self.state.get() == State::Down {
+            return finish(target, Err(Error::CLUSTER_DOWN), since, &self.stats);
+        }
+        let mut queue = self.queue.borrow_mut();
+        let queue = &mut *queue;
+        let before = queue.out.len();
+        let begin = queue.queued;
+        let swallowed = InFlight { target: Target::Discard, begin, since };
+        if queue.db != db {
+            queue.db = db;
+            select(db).args().encode_into(queue.out.buffer());
+            queue.in_flight.push_back(swallowed);
+        }
+        for _ in 0..preamble {
+            queue.in_flight.push_back(InFlight { target: Target::Discard, begin, since });
+        }
+        encode(queue.out.buffer());
+        queue.queued += (queue.out.len() - before) as u64;
+        queue.in_flight.push_back(InFlight { target, begin, since });
+        // Once for all requests that are queued before the link gets its turn.
+        if before == 0
+            && let Some(waker) = queue.waker.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Notes the database in which a request has left the link.
+    pub(super) fn note_db(&self, db: u8) {
+        self.queue.borrow_mut().db = db;
+    }
+
+    fn timeout(&self, id: Id) -> Duration {
+        Duration::from_millis(self.server.config.number(id))
+    }
+
+    /// Fails everything in flight. What was not sent certainly did not run.
+    fn fail_all(&self, why: &str) {
+        let (failed, sent) = {
+            let mut queue = self.queue.borrow_mut();
+            let sent = queue.queued - queue.out.len() as u64;
+            queue.out = Output::default();
+            queue.db = 0;
+            (std::mem::take(&mut queue.in_flight), sent)
+        };
+        for InFlight { target, begin, since } in failed {
+            let error = if begin < sent {
+                Error::from(format!("ERR node {} {why}; the command may or may not have run", self.addr))
+            } else {
+                Error::CLUSTER_DOWN
+            };
+            finish(target, Err(error), since, &self.stats);
+        }
+    }
+
+    /// One for all workers speaks of what happens to the node.
+    fn speaks(&self) -> bool {
+        self.worker == 0 && self.proto == Proto::Resp2
+    }
+}
+
+fn select(db: u8) -> ArgsBuf {
+    ArgsBuf::build(&[b"SELECT", db.to_string().as_bytes()])
+}
+
+/// Hands a reply over.
+fn finish(target: Target, reply: NodeReply, now: Instant, stats: &WorkerStats) {
+    match target {
+        Target::Client { replies, place, command, started } => {
+            let failed = match &reply {
+                Ok(bytes) => bytes.first() == Some(&b'-'),
+                Err(_) => true,
+            };
+            let reply = reply.unwrap_or_else(|error| encode_error(&error));
+            hand_over(&replies, place, &reply, failed, command, started, now, stats);
+        }
+        Target::Part { gather, index } => gather.borrow_mut().fill(index, reply, now),
+        Target::Discard => {}
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "the parts of one target, apart from its reply")]
+fn hand_over(
+    replies: &Rc<RefCell<Replies>>,
+    place: u64,
+    reply: &[u8],
+    failed: bool,
+    command: u16,
+    started: Instant,
+    now: Instant,
+    stats: &WorkerStats,
+) {
+    if failed {
+        count_error(stats, reply);
+    }
+    stats.executed(command, now.saturating_duration_since(started).as_nanos() as u64, failed);
+    replies.borrow_mut().fill(place, reply);
+}
+
+/// Connects, serves, and connects again, until the server stops.
+async fn run(link: Rc<Link>) {
+    let mut pause = RETRY_MIN;
+    let mut complained = false;
+    loop {
+        let connected = timeout(link.timeout(Id::ConnectTimeoutMs), connect(&link)).await;
+        let connected = connected.unwrap_or_else(|_| {
+            let ms = link.server.config.number(Id::ConnectTimeoutMs);
+            Err(anyhow!("no answer within {ms} ms"))
+        });
+        let ended = match connected {
+            Ok(stream) => {
+                if complained && link.speaks() {
+                    tracing::info!(node = link.addr, "node is back");
+                }
+                (complained, pause) = (false, RETRY_MIN);
+                link.state.set(State::Up);
+                let error = serve(&link, &stream).await;
+                if link.server.is_stopping() {
+                    return link.fail_all("is being left, as the coordinator stops");
+                }
+                anyhow!(error)
+            }
+            Err(error) => error,
+        };
+        link.state.set(State::Down);
+        link.fail_all(&format!("{ended:#}"));
+        if !complained && link.speaks() {
+            tracing::warn!(node = link.addr, reason = format!("{ended:#}"), "node is down: its keys answer errors");
+        }
+        complained = true;
+        let jittered = pause.mul_f64(0.5 + fastrand::f64());
+        tokio::select! {
+            () = link.server.stopped() => return,
+            () = sleep(jittered) => {}
+        }
+        pause = (pause * 2).min(RETRY_MAX);
+    }
+}
+
+/// Connects and shakes hands: password, protocol version, slot table, and a sign of life, since a frozen node's
+/// kernel accepts connections too.
+async fn connect(link: &Link) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(&link.addr).await.context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    let settings = &link.settings;
+    let password = settings.password.as_deref().unwrap_or_default().as_bytes();
+    let mut requests: Vec<Vec<&[u8]>> = Vec::new();
+    match (link.proto, password) {
+        (Proto::Resp2, b"") => {}
+        (Proto::Resp2, password) => requests.push(vec![b"AUTH", password]),
+        (Proto::Resp3, b"") => requests.push(vec![b"HELLO", b"3"]),
+        (Proto::Resp3, password) => requests.push(vec![b"HELLO", b"3", b"AUTH", b"default", password]),
+    }
+    requests.push(vec![b"LARDER", b"TABLE", settings.table.as_bytes(), settings.name.as_bytes()]);
+    requests.push(vec![b"CLIENT", b"SETNAME", b"larder-coordinator"]);
+    requests.push(vec![b"PING"]);
+    let mut out = BytesMut::new();
+    for request in &requests {
+        ArgsBuf::build(request).args().encode_into(&mut out);
+    }
+    stream.write_all(&out).await.context("cannot send the handshake")?;
+    let (mut framer, mut buf) = (Framer::default(), BytesMut::new());
+    for request in &requests {
+        let length = loop {
+            match framer.frame(&buf).map_err(|_| anyhow!("it does not speak the Redis protocol"))? {
+                Some(length) => break length,
+                None if stream.read_buf(&mut buf).await? == 0 => bail!("it closed the connection"),
+                None => {}
+            }
+        };
+        let reply = buf.split_to(length);
+        let text = String::from_utf8_lossy(&reply[1..]).trim_end().to_owned();
+        let unknown = text.starts_with("ERR unknown command");
+        match (reply[0], request[0]) {
+            (b'-', b"LARDER") if unknown => {}
+            (b'-', b"CLIENT") => {}
+            (b'-', _) if text.starts_with("NOAUTH") => {
+                bail!("it asks for a password: name a file with it by --node-password-file")
+            }
+            (b'-', _) if text.starts_with("WRONGPASS") || request[0] == b"AUTH" => {
+                bail!("it refuses the password in --node-password-file: {text}")
+            }
+            (b'-', _) => bail!("it answers: {text}"),
+            _ => {}
+        }
+    }
+    Ok(stream)
+}
+
+/// Carries requests and replies until the connection breaks; answers why it did.
+async fn serve(link: &Rc<Link>, stream: &TcpStream) -> String {
+    let mut carrier = Carrier {
+        link,
+        stream,
+        buf: BytesMut::new(),
+        framer: Framer::default(),
+        deadline: None,
+    };
+    std::future::poll_fn(|cx| carrier.poll(cx)).await
+}
+
+struct Carrier<'a> {
+    link: &'a Rc<Link>,
+    stream: &'a TcpStream,
+    buf: BytesMut,
+    framer: Framer,
+    /// Set while something is in flight.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Carrier<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        for _ in 0..READS_PER_TURN {
+            if let Err(error) = self.write(cx) {
+                return Poll::Ready(format!("broke the connection ({error})"));
+            }
+            match self.read(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready("closed the connection".to_owned()),
+                Poll::Ready(Ok(_)) => {
+                    if let Err(reason) = self.deliver() {
+                        return Poll::Ready(reason);
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(format!("broke the connection ({error})"));
+                }
+                Poll::Pending => {
+                    self.link.queue.borrow_mut().waker = Some(cx.waker().clone());
+                    return self.check_deadline(cx);
+                }
+            }
+        }
+        self.link.queue.borrow_mut().waker = Some(cx.waker().clone());
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut queue = self.link.queue.borrow_mut();
+        while !queue.out.is_empty() {
+            match self.stream.poll_write_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => break,
+            }
+            queue.out.write_to(|slices| match slices {
+                [slice] => self.stream.try_write(slice),
+                _ => self.stream.try_write_vectored(slices),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            match self.stream.poll_read_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return Poll::Pending,
+            }
+            self.buf.reserve(READ_BYTES);
+            match self.stream.try_read_buf(&mut self.buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    /// Hands out the whole replies in the buffer.
+    fn deliver(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        let mut consumed = 0;
+        loop {
+            let rest = &self.buf[consumed..];
+            let length = match self.framer.frame(rest) {
+                Ok(Some(length)) => length,
+                Ok(None) => break,
+                Err(_) => return Err("answered something that is not RESP".to_owned()),
+            };
+            let reply = &rest[..length];
+            consumed += length;
+            // A push message answers no request.
+            if reply[0] == b'>' {
+                continue;
+            }
+            let Some(InFlight { target, .. }) = self.link.queue.borrow_mut().in_flight.pop_front()
+            else {
+                return Err("answered without being asked".to_owned());
+            };
+            match target {
+                // From the link's buffer to the client's: the one copy.
+                Target::Client { replies, place, command, started } => {
+                    let failed = reply[0] == b'-';
+                    let stats = &self.link.stats;
+                    hand_over(&replies, place, reply, failed, command, started, now, stats);
+                }
+                target => finish(target, Ok(Bytes::copy_from_slice(reply)), now, &self.link.stats),
+            }
+        }
+        self.buf.advance(consumed);
+        if self.buf.is_empty() && self.buf.capacity() > 4 * READ_BYTES {
+            self.buf = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Whether the oldest request has waited too long. The timer is only ever moved when it has run out.
+    fn check_deadline(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+        let allowed = self.link.timeout(Id::BackendTimeoutMs);
+        loop {
+            let oldest = self.link.queue.borrow().in_flight.front().map(|first| first.since);
+            let Some(oldest) = oldest else {
+                self.deadline = None;
+                return Poll::Pending;
+            };
+            let deadline = self
+                .deadline
+                .get_or_insert_with(|| Box::pin(sleep_until((oldest + allowed).into())));
+            if deadline.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.deadline = None;
+            if oldest.elapsed() >= allowed {
+                return Poll::Ready(format!("did not answer within {} ms", allowed.as_millis()));
+            }
+        }
+    }
+}

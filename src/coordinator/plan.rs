@@ -1,0 +1,234 @@
+//! Plans a request: which nodes it goes to, in which form, and how their replies become one. Pure: a row, arguments
+//! and a slot table in, a plan out.
+
+use super::gather::Join;
+use crate::cluster::{SlotTable, slot_of};
+use crate::command::{Found, Merge};
+use crate::config::{self, PARAMS, Scope};
+use crate::resp::{Args, ArgsBuf, Error};
+use bytes::{Bytes, BytesMut};
+
+/// What goes to one node.
+pub(super) struct Part {
+    /// The node's number.
+    pub(super) node: usize,
+    /// The database it is about.
+    pub(super) db: u8,
+    /// The request, encoded.
+    pub(super) request: BytesMut,
+    /// Which of the request's keys it holds, counted from 0.
+    pub(super) keys: Vec<u32>,
+    /// Replies that come before the one that counts.
+    pub(super) preamble: usize,
+    /// The database in which it leaves the link.
+    pub(super) leaves_db: u8,
+}
+
+impl Part {
+    pub(super) fn new(node: usize, db: u8, request: BytesMut) -> Self {
+        Part { node, db, request, keys: Vec::new(), preamble: 0, leaves_db: db }
+    }
+
+    /// The request as it is.
+    pub(super) fn whole(node: usize, db: u8, args: Args<'_>) -> Self {
+        let mut request = BytesMut::new();
+        args.encode_into(&mut request);
+        Part::new(node, db, request)
+    }
+}
+
+/// How a request is executed.
+pub(super) enum Planned {
+    /// It is: this is its reply.
+    Here(Bytes),
+    /// By nodes.
+    Parts(Vec<Part>, Join),
+}
+
+/// The node of a request whose keys must lie in one slot.
+pub(super) fn one_slot(table: &SlotTable, found: Found, args: Args<'_>) -> Result<usize, Error> {
+    let mut positions = found.row.keys.positions(args.len());
+    let slot = positions.next().map_or(0, |at| slot_of(args.at(at)));
+    for at in positions {
+        if slot_of(args.at(at)) != slot {
+            return Err(Error::CROSS_SLOT);
+        }
+    }
+    Ok(table.owner(slot))
+}
+
+/// Splits a request by key over the nodes.
+pub(super) fn split(
+    table: &SlotTable,
+    db: u8,
+    found: Found,
+    args: Args<'_>,
+    merge: Merge,
+) -> Result<Planned, Error> {
+    let keys = found.row.keys;
+    let step = usize::from(keys.step.unsigned_abs());
+    if !(args.len() - keys.first as usize).is_multiple_of(step) {
+        return Err(Error::arity(found.full_name));
+    }
+    let mut by_node: Vec<Vec<u32>> = vec![Vec::new(); table.nodes().len()];
+    for (ordinal, at) in keys.positions(args.len()).enumerate() {
+        by_node[table.owner_of(args.at(at))].push(ordinal as u32);
+    }
+    let mut owners = by_node.iter().enumerate().filter(|(_, keys)| !keys.is_empty());
+    if let (Some((node, _)), None) = (owners.next(), owners.next()) {
+        return Ok(Planned::Parts(vec![Part::whole(node, db, args)], Join::Whole));
+    }
+    let total = by_node.iter().map(Vec::len).sum();
+    let parts = by_node.into_iter().enumerate().filter(|(_, keys)| !keys.is_empty());
+    let parts = parts.map(|(node, ordinals)| {
+        let mut words = Vec::with_capacity(1 + ordinals.len() * step);
+        words.push(args.at(0));
+        for &ordinal in &ordinals {
+            let first = keys.first as usize + ordinal as usize * step;
+            words.extend((first..first + step).map(|at| args.at(at)));
+        }
+        let mut request = BytesMut::new();
+        crate::resp::encode(&mut request, words.into_iter());
+        Part { keys: ordinals, ..Part::new(node, db, request) }
+    });
+    Ok(Planned::Parts(parts.collect(), Join::Merge { merge, keys: total }))
+}
+
+/// Sends a request to every node.
+pub(super) fn all_nodes(nodes: usize, db: u8, args: Args<'_>, merge: Merge) -> Planned {
+    let mut parts: Vec<Part> = (0..nodes).map(|node| Part::whole(node, db, args)).collect();
+    if merge == Merge::RandomKey {
+        // Their sizes come with it, so that each key of the cluster is as likely as every other.
+        let dbsize = ArgsBuf::build(&[b"DBSIZE"]);
+        parts.extend((0..nodes).map(|node| Part::whole(node, db, dbsize.args())));
+    }
+    Planned::Parts(parts, Join::Merge { merge, keys: 0 })
+}
+
+/// One step of a walk over all nodes: the cursor is the node's cursor times the number of nodes, plus the node.
+pub(super) fn cursor(nodes: usize, db: u8, args: Args<'_>) -> Result<Planned, Error> {
+    let text = std::str::from_utf8(args.at(1)).ok();
+    let cursor: u64 =
+        text.and_then(|text| text.parse().ok()).ok_or(Error::new("ERR invalid cursor"))?;
+    let (node, inner) = ((cursor % nodes as u64) as usize, cursor / nodes as u64);
+    let inner = inner.to_string();
+    let mut words: Vec<&[u8]> = args.from(0).collect();
+    words[1] = inner.as_bytes();
+    let part = Part::whole(node, db, ArgsBuf::build(&words).args());
+    Ok(Planned::Parts(vec![part], Join::Cursor { node, nodes }))
+}
+
+/// Sends a request to the nodes that are up, after it was executed here with the reply `own`.
+pub(super) fn local_and_nodes(
+    table: &SlotTable,
+    up: Vec<usize>,
+    db: u8,
+    args: Args<'_>,
+    merge: Merge,
+    own: Bytes,
+) -> Result<Planned, Error> {
+    let nodes = table.nodes();
+    let down = (0..nodes.len()).filter(|node| !up.contains(node));
+    let down: Vec<String> = down.map(|node| nodes[node].clone()).collect();
+    let every = (0..nodes.len()).collect();
+    let to = |nodes: Vec<usize>, request: Args<'_>| {
+        nodes.into_iter().map(|node| Part::whole(node, db, request)).collect()
+    };
+    Ok(match merge {
+        Merge::Info => {
+            let sections = crate::stats::info::wanted(args.from(1));
+            if !sections.iter().any(|section| super::info::SECTIONS_OF_NODES.contains(section)) {
+                return Ok(Planned::Here(own));
+            }
+            let request = ArgsBuf::build(&[b"INFO", b"default"]);
+            let addrs = up.iter().map(|&node| nodes[node].clone()).collect();
+            let all = nodes.to_vec();
+            Planned::Parts(to(up, request.args()), Join::Info { own, sections, addrs, all })
+        }
+        Merge::ConfigGet => {
+            let lower: Vec<Vec<u8>> = args.from(2).map(<[u8]>::to_ascii_lowercase).collect();
+            let asked = |name: &str| {
+                lower.iter().any(|pattern| crate::command::glob_matches(pattern, name.as_bytes()))
+            };
+            let of_nodes = PARAMS.iter().any(|param| param.scope == Scope::Node && asked(param.name));
+            if !of_nodes && !asked("nodes-down") {
+                return Ok(Planned::Here(own));
+            }
+            // Without a node there is nobody to ask, but still something to say.
+            Planned::Parts(to(up, args), Join::Config { own, down })
+        }
+        Merge::ConfigSet => {
+            let mut words: Vec<&[u8]> = vec![args.at(0), args.at(1)];
+            for at in (2..args.len()).step_by(2) {
+                if config::find(args.at(at)).is_some_and(|param| param.scope == Scope::Node) {
+                    words.extend([args.at(at), args.at(at + 1)]);
+                }
+            }
+            if words.len() == 2 {
+                return Ok(Planned::Here(own));
+            }
+            let request = ArgsBuf::build(&words);
+            let join = Join::Merge { merge: Merge::AllOk, keys: 0 };
+            Planned::Parts(to(every, request.args()), join)
+        }
+        _ => Planned::Parts(to(every, args), Join::Merge { merge, keys: 0 }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::lookup;
+
+    fn table() -> SlotTable {
+        SlotTable::even(vec!["a:1".into(), "b:1".into(), "c:1".into()]).unwrap()
+    }
+
+    fn request(line: &str) -> ArgsBuf {
+        ArgsBuf::build(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn splits_by_key_and_remembers_their_order() {
+        // Slots 12182, 5061 and 15495: nodes 2, 0 and 2.
+        let args = request("MSET foo 1 bar 2 a 3");
+        let found = lookup(args.args()).unwrap();
+        let Ok(Planned::Parts(parts, Join::Merge { merge, keys })) =
+            split(&table(), 3, found, args.args(), Merge::AllOk)
+        else {
+            panic!("not split")
+        };
+        assert_eq!((merge, keys, parts.len()), (Merge::AllOk, 3, 2));
+        assert_eq!((parts[0].node, parts[0].keys.as_slice(), parts[0].db), (0, &[1][..], 3));
+        assert_eq!(&parts[0].request[..], b"*3\r\n$4\r\nMSET\r\n$3\r\nbar\r\n$1\r\n2\r\n");
+        assert_eq!((parts[1].node, parts[1].keys.as_slice()), (2, &[0, 2][..]));
+        let one = request("DEL {t}a {t}b");
+        let found = lookup(one.args()).unwrap();
+        let planned = split(&table(), 0, found, one.args(), Merge::Sum);
+        assert!(matches!(planned, Ok(Planned::Parts(parts, Join::Whole)) if parts.len() == 1));
+        let odd = request("MSET a 1 b");
+        let error = split(&table(), 0, lookup(odd.args()).unwrap(), odd.args(), Merge::AllOk);
+        assert_eq!(error.err(), Some(Error::arity("mset")));
+    }
+
+    #[test]
+    fn one_slot_or_none() {
+        let rename = request("RENAME {t}a {t}b");
+        let found = lookup(rename.args()).unwrap();
+        assert!(one_slot(&table(), found, rename.args()).is_ok());
+        let across = request("RENAME foo bar");
+        assert_eq!(one_slot(&table(), found, across.args()), Err(Error::CROSS_SLOT));
+    }
+
+    #[test]
+    fn cursors_name_the_node() {
+        let Ok(Planned::Parts(parts, Join::Cursor { node, nodes })) =
+            cursor(3, 0, request("SCAN 31 COUNT 5").args())
+        else {
+            panic!("not a cursor")
+        };
+        assert_eq!((node, nodes, parts[0].node), (1, 3, 1));
+        assert_eq!(&parts[0].request[..], b"*4\r\n$4\r\nSCAN\r\n$2\r\n10\r\n$5\r\nCOUNT\r\n$1\r\n5\r\n");
+        assert!(cursor(3, 0, request("SCAN x").args()).is_err());
+    }
+}

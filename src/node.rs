@@ -1,0 +1,93 @@
+//! A node: executes commands on its store.
+
+use crate::command::{Context, Found, Lock, flag};
+use crate::resp::{Args, Error};
+use crate::server::{Call, Outcome, Queue, Service};
+use crate::store::{Keyspace, Policy, Store};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a new key takes beside its name and value, at most: counted before it is made.
+const OVERHEAD_BYTES: usize = 160;
+
+/// The service of a node; the workers share its store.
+pub struct Node {
+    store: Arc<Store>,
+}
+
+impl Node {
+    /// A node over a store.
+    pub fn new(store: Arc<Store>) -> Self {
+        Node { store }
+    }
+
+    /// The part of the store that a command needs, locked.
+    fn lock<'a>(&'a self, found: Found, args: Args<'_>, db: u8, now: u64) -> Keyspace<'a> {
+        match found.row.run.lock {
+            Lock::None | Lock::Queue => self.store.lock_none(db, now),
+            Lock::All => self.store.lock_all(db, now),
+            Lock::Keys => {
+                let positions = found.row.keys.positions(args.len());
+                self.store.lock_keys(db, now, positions.map(|at| args.at(at)))
+            }
+        }
+    }
+}
+
+impl Service for Node {
+    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>) -> Outcome {
+        let (server, now) = (call.server, call.now);
+        call.session.client.note_command(found.id);
+        call.answer(|session, reply| {
+            let mut keyspace = self.lock(found, args, session.db(), now);
+            if found.row.has(flag::DENYOOM) {
+                keyspace.make_room(args.payload_len() + OVERHEAD_BYTES)?;
+            }
+            let mut context = Context { server, session, keyspace };
+            (found.row.run.handler)(&mut context, args, reply)
+        })
+    }
+
+    fn execute_queue(&self, call: &mut Call<'_>, queue: Queue) -> Outcome {
+        let (server, now, stats) = (call.server, call.now, call.stats);
+        call.answer(|session, reply| {
+            let everything = queue.commands.iter().any(|(found, _)| found.row.run.lock == Lock::All);
+            let keyspace = if everything {
+                self.store.lock_all(session.db(), now)
+            } else {
+                let keys = queue.commands.iter().flat_map(|(found, args)| {
+                    let args = args.args();
+                    found.row.keys.positions(args.len()).map(move |at| args.at(at))
+                });
+                self.store.lock_keys(session.db(), now, keys)
+            };
+            reply.array(queue.commands.len());
+            let mut context = Context { server, session, keyspace };
+            let mut start = Instant::now();
+            for (found, args) in &queue.commands {
+                let args = args.args();
+                context.keyspace.db = context.session.db();
+                let room = if found.row.has(flag::DENYOOM) {
+                    context.keyspace.make_room(args.payload_len() + OVERHEAD_BYTES)
+                } else {
+                    Ok(())
+                };
+                let result = room.and_then(|()| (found.row.run.handler)(&mut context, args, reply));
+                if let Err(error) = &result {
+                    reply.error(error);
+                    stats.error(error.code());
+                }
+                let end = Instant::now();
+                stats.executed(found.id, (end - start).as_nanos() as u64, result.is_err());
+                start = end;
+            }
+            Ok(())
+        })
+    }
+
+    fn admit(&self, _: &Call<'_>, found: Found, args: Args<'_>) -> Result<(), Error> {
+        let budget = &self.store.budget;
+        let full = budget.policy() == Policy::NoEviction && budget.excess(args.payload_len()) > 0;
+        if full && found.row.has(flag::DENYOOM) { Err(Error::OOM) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,126 @@
+//! What node and coordinator share: listener, workers, connections, sessions, the client registry, and the drain at
+//! the end. A role is a [`Service`]: what it does with a request that has passed the checks.
+
+mod clients;
+mod connection;
+mod dispatch;
+mod listener;
+mod replies;
+mod session;
+mod stream;
+mod worker;
+
+pub use clients::{Client, Clients};
+pub use dispatch::{Call, Outcome, Service};
+pub use listener::Listeners;
+pub use replies::Replies;
+pub use session::{Queue, ReplyMode, Session};
+pub use worker::{Running, start};
+
+/// Whether an address can be made out at all: it has a port, and one that is a number.
+///
+/// # Errors
+/// What is wrong with it. A name that cannot be resolved now may be later: that is no error.
+pub fn check_address(addr: &str) -> anyhow::Result<()> {
+    let port = addr.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(1..)) => Ok(()),
+        _ => anyhow::bail!("the node {addr:?}: write HOST:PORT, for instance 127.0.0.1:5000"),
+    }
+}
+
+use crate::config::Config;
+use crate::stats::Stats;
+use crate::store::Store;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// What a server is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Holds keys.
+    Node,
+    /// Shards keys over nodes.
+    Coordinator,
+}
+
+/// The state of one server that all its workers share; nothing in it is written on the path of a request.
+pub struct Server {
+    /// What it is.
+    pub role: Role,
+    /// The parameters in force.
+    pub config: Config,
+    /// The keys, on a node.
+    pub store: Option<Arc<Store>>,
+    /// The connections.
+    pub clients: Clients,
+    /// The counters.
+    pub stats: Stats,
+    /// When it started.
+    pub started: Instant,
+    /// When it started, in seconds since 1970.
+    pub started_unix: u64,
+    /// A random name of this run: 40 hexadecimal digits.
+    pub run_id: String,
+    /// Worker threads.
+    pub workers: usize,
+    /// Whether expired keys are freed without being read (`DEBUG SET-ACTIVE-EXPIRE`).
+    pub active_expire: AtomicBool,
+    addr: OnceLock<SocketAddr>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Server {
+    /// A server that does not listen yet.
+    pub fn new(role: Role, config: Config, store: Option<Arc<Store>>, workers: usize) -> Arc<Self> {
+        Arc::new(Server {
+            role,
+            config,
+            store,
+            clients: Clients::default(),
+            stats: Stats::new(workers),
+            started: Instant::now(),
+            started_unix: now_us() / 1_000_000,
+            run_id: (0..40).map(|_| char::from(b"0123456789abcdef"[fastrand::usize(..16)])).collect(),
+            workers,
+            active_expire: AtomicBool::new(true),
+            addr: OnceLock::new(),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    /// The time, in microseconds since 1970.
+    pub fn now_us(&self) -> u64 {
+        now_us()
+    }
+
+    /// The TCP port it listens on; 0 if on none.
+    pub fn port(&self) -> u16 {
+        self.addr.get().map_or(0, SocketAddr::port)
+    }
+
+    /// Begins to stop: no new connections, replies in flight are sent, then connections close.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+        self.clients.wake_all();
+    }
+
+    /// Whether it is stopping.
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Waits until it begins to stop.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives as long as `self`, so this cannot fail.
+        drop(stopping.wait_for(|stopping| *stopping).await);
+    }
+}
+
+fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
+}

@@ -1,0 +1,247 @@
+//! The registry of connections: what CLIENT LIST shows, and how one connection closes another.
+
+use crate::command;
+use crate::resp::{Error, Proto};
+use atomic_waker::AtomicWaker;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const NO_COMMAND: u16 = u16::MAX;
+
+/// What everybody may know of a connection. Only its own worker writes the figures.
+pub struct Client {
+    /// Counts connections from 1.
+    pub id: u64,
+    /// The peer's address.
+    pub addr: String,
+    /// Our own address.
+    pub laddr: String,
+    created_ms: u64,
+    /// Wakes the connection's task, from any worker.
+    pub waker: AtomicWaker,
+    killed: AtomicBool,
+    active_ms: AtomicU64,
+    db: AtomicU8,
+    proto: AtomicU8,
+    command: AtomicU16,
+    queued: AtomicI32,
+    query_buffer: AtomicU64,
+    output_buffer: AtomicU64,
+    text: Mutex<Text>,
+}
+
+#[derive(Default)]
+struct Text {
+    name: String,
+    lib_name: String,
+    lib_ver: String,
+}
+
+impl Client {
+    fn new(id: u64, addr: String, laddr: String, now: u64) -> Self {
+        Client {
+            id,
+            addr,
+            laddr,
+            created_ms: now,
+            waker: AtomicWaker::new(),
+            killed: AtomicBool::new(false),
+            active_ms: AtomicU64::new(now),
+            db: AtomicU8::new(0),
+            proto: AtomicU8::new(2),
+            command: AtomicU16::new(NO_COMMAND),
+            queued: AtomicI32::new(-1),
+            query_buffer: AtomicU64::new(0),
+            output_buffer: AtomicU64::new(0),
+            text: Mutex::default(),
+        }
+    }
+
+    /// Closes the connection.
+    pub fn kill(&self) {
+        self.killed.store(true, Relaxed);
+        self.waker.wake();
+    }
+
+    /// Whether it was killed.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Relaxed)
+    }
+
+    /// Notes what a batch of requests has changed.
+    pub(super) fn note(&self, now: u64, command: u16, queued: i32, query: usize, output: usize) {
+        self.active_ms.store(now, Relaxed);
+        self.command.store(command, Relaxed);
+        self.queued.store(queued, Relaxed);
+        self.query_buffer.store(query as u64, Relaxed);
+        self.output_buffer.store(output as u64, Relaxed);
+    }
+
+    pub(super) fn note_db(&self, db: u8) {
+        self.db.store(db, Relaxed);
+    }
+
+    pub(super) fn note_proto(&self, proto: Proto) {
+        self.proto.store(proto.version() as u8, Relaxed);
+    }
+
+    /// The command being executed, for CLIENT LIST by the client itself.
+    pub(crate) fn note_command(&self, id: u16) {
+        self.command.store(id, Relaxed);
+    }
+
+    /// Names the connection; an empty name takes the name away.
+    pub fn set_name(&self, name: String) {
+        self.text().name = name;
+    }
+
+    /// The connection's name, empty if it has none.
+    pub fn name(&self) -> String {
+        self.text().name.clone()
+    }
+
+    /// Notes the client library's name, or its version.
+    pub fn set_library(&self, is_name: bool, value: String) {
+        let mut text = self.text();
+        *(if is_name { &mut text.lib_name } else { &mut text.lib_ver }) = value;
+    }
+
+    /// Seconds since it connected.
+    pub fn age_s(&self, now: u64) -> u64 {
+        now.saturating_sub(self.created_ms) / 1000
+    }
+
+    /// Milliseconds since it last sent something.
+    pub fn idle_ms(&self, now: u64) -> u64 {
+        now.saturating_sub(self.active_ms.load(Relaxed))
+    }
+
+    /// The line of CLIENT LIST, without a line break.
+    pub fn describe(&self, now: u64) -> String {
+        let text = self.text();
+        let command = command::all().get(self.command.load(Relaxed) as usize);
+        let output = self.output_buffer.load(Relaxed);
+        let query = self.query_buffer.load(Relaxed);
+        let flags = if self.queued.load(Relaxed) >= 0 { "x" } else { "N" };
+        format!(
+            "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
+             multi={} watch=0 qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 \
+             omem={output} tot-mem={} events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+            self.id,
+            self.addr,
+            self.laddr,
+            text.name,
+            self.age_s(now),
+            self.idle_ms(now) / 1000,
+            self.db.load(Relaxed),
+            self.queued.load(Relaxed),
+            query + output,
+            command.map_or("NULL", |found| found.full_name),
+            self.proto.load(Relaxed),
+            text.lib_name,
+            text.lib_ver,
+        )
+    }
+
+    fn text(&self) -> std::sync::MutexGuard<'_, Text> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connections of a server.
+#[derive(Default)]
+pub struct Clients {
+    last_id: AtomicU64,
+    map: Mutex<BTreeMap<u64, Arc<Client>>>,
+    /// The coordinator connections that have told the hash of their slot table.
+    tables: Mutex<Vec<Claim>>,
+}
+
+struct Claim {
+    client: u64,
+    hash: String,
+    coordinator: String,
+}
+
+impl Clients {
+    /// Enters a connection.
+    pub fn register(&self, addr: String, laddr: String, now: u64) -> Arc<Client> {
+        let id = self.last_id.fetch_add(1, Relaxed) + 1;
+        let client = Arc::new(Client::new(id, addr, laddr, now));
+        self.map().insert(id, client.clone());
+        client
+    }
+
+    /// Strikes a connection out.
+    pub fn remove(&self, client: &Client) {
+        self.map().remove(&client.id);
+        self.tables().retain(|claim| claim.client != client.id);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.map().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, the oldest first.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.map().values().cloned().collect()
+    }
+
+    /// Wakes every connection, so that it sees that the server stops.
+    pub fn wake_all(&self) {
+        self.all().iter().for_each(|client| client.waker.wake());
+    }
+
+    /// A coordinator tells by which slot table it routes.
+    ///
+    /// # Errors
+    /// Another coordinator is connected that routes by a different one: the same key would live on two nodes.
+    pub fn claim_table(&self, client: &Client, hash: String, name: String) -> Result<(), Error> {
+        let mut tables = self.tables();
+        if let Some(other) = tables.iter().find(|claim| claim.hash != hash && claim.coordinator != name) {
+            let text = format!(
+                "ERR coordinator {} serves this node with a different list of nodes than coordinator {name}: start \
+                 both with the same nodes, and FLUSHALL when the list has changed",
+                other.coordinator
+            );
+            return Err(Error::from(text));
+        }
+        tables.retain(|claim| claim.client != client.id);
+        tables.push(Claim { client: client.id, hash, coordinator: name });
+        Ok(())
+    }
+
+    fn map(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tables(&self) -> std::sync::MutexGuard<'_, Vec<Claim>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_coordinators_with_different_tables_cannot_both_have_a_node() {
+        let clients = Clients::default();
+        let register = || clients.register(String::new(), String::new(), 0);
+        let (one, two, other) = (register(), register(), register());
+        clients.claim_table(&one, "a".into(), "first".into()).unwrap();
+        clients.claim_table(&two, "a".into(), "second".into()).unwrap();
+        let refused = clients.claim_table(&other, "b".into(), "third".into()).unwrap_err();
+        assert!(refused.0.contains("coordinator first") && refused.0.contains("third"));
+        clients.remove(&one);
+        clients.remove(&two);
+        clients.claim_table(&other, "b".into(), "third".into()).unwrap();
+    }
+}

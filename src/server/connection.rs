@@ -1,0 +1,256 @@
+//! One client connection: reads what is there, executes every whole request in it, and writes the replies in
+//! one gathered write.
+
+use super::dispatch::{Call, Outcome, Service, dispatch};
+use super::stream::Stream;
+use super::{Client, Replies, Role, Server, Session};
+use crate::config::Id;
+use crate::resp::{Decoder, Error, Limits, Reply};
+use crate::stats::{WorkerStats, add};
+use bytes::{Buf, BytesMut};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// A large argument makes room for at most this much at once: a client that only announces one takes none.
+const READ_AHEAD_BYTES_MAX: usize = 32 << 20;
+/// While so many bytes of replies are not taken by the client, its further requests stay unread.
+const REPLY_BYTES_MAX: usize = 1 << 20;
+/// Reads of one connection before others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// What the connections of one worker share.
+pub(super) struct Worker<S> {
+    pub(super) server: Arc<Server>,
+    pub(super) service: S,
+    pub(super) stats: Arc<WorkerStats>,
+    /// The read buffer of whichever connection is reading: an idle connection holds none.
+    pub(super) read_buffer: RefCell<BytesMut>,
+}
+
+struct Connection<S> {
+    worker: Rc<Worker<S>>,
+    stream: Stream,
+    session: Session,
+    replies: Rc<RefCell<Replies>>,
+    buf: BytesMut,
+    decoder: Decoder,
+    /// The request at the front can only be executed when no reply is missing.
+    wait: bool,
+    /// The client sends nothing more.
+    input_ended: bool,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, client: Arc<Client>) {
+    let mut connection = Connection {
+        session: Session::new(client.clone(), &worker.server),
+        replies: Rc::new(RefCell::new(Replies::new(client))),
+        worker,
+        stream,
+        buf: BytesMut::new(),
+        decoder: Decoder::default(),
+        wait: false,
+        input_ended: false,
+    };
+    let ended = std::future::poll_fn(|cx| connection.poll(cx)).await;
+    if let Err(error) = ended {
+        tracing::debug!(client = connection.session.client.addr, %error, "connection lost");
+    }
+}
+
+impl<S: Service> Connection<S> {
+    /// Goes on until there is nothing to do. Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.session.client.waker.register(cx.waker());
+        for _ in 0..READS_PER_TURN {
+            if self.session.client.is_killed() {
+                return Poll::Ready(Ok(()));
+            }
+            let executed = self.execute();
+            let flushed = self.write(cx)?;
+            if executed && flushed {
+                // There may be more whole requests that waited for room.
+                continue;
+            }
+            let waiting = self.replies.borrow().waiting() > 0;
+            if flushed && !waiting && (self.session.closing || self.input_ended) {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.may_read() {
+                return Poll::Pending;
+            }
+            match self.read(cx) {
+                Poll::Ready(Ok(0)) => self.input_ended = true,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.give_buffer_back();
+                    // All that had come before the stop is answered: done.
+                    let idle = flushed && !waiting && self.buf.is_empty();
+                    if idle && self.worker.server.is_stopping() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        // Others first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn has_room(&self) -> bool {
+        let replies = self.replies.borrow();
+        let config = &self.worker.server.config;
+        replies.bytes() < REPLY_BYTES_MAX
+            && (self.worker.server.role == Role::Node
+                || replies.waiting() < config.number(Id::PipelineMax) as usize)
+    }
+
+    fn may_read(&self) -> bool {
+        !self.session.closing && !self.input_ended && !self.wait && self.has_room()
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            match self.stream.poll_read_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+            if self.buf.is_empty() {
+                self.take_buffer();
+            }
+            let missing = self.decoder.missing(&self.buf).min(READ_AHEAD_BYTES_MAX);
+            self.buf.reserve(missing.max(READ_BYTES));
+            match self.stream.try_read(&mut self.buf) {
+                Ok(n) => {
+                    add(&self.worker.stats.net_in, n as u64);
+                    return Poll::Ready(Ok(n));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn take_buffer(&mut self) {
+        if self.buf.capacity() == 0 {
+            self.buf = std::mem::take(&mut *self.worker.read_buffer.borrow_mut());
+        }
+    }
+
+    fn give_buffer_back(&mut self) {
+        if self.buf.is_empty() && self.buf.capacity() > 0 {
+            let buf = std::mem::take(&mut self.buf);
+            let mut shared = self.worker.read_buffer.borrow_mut();
+            // One is kept for the next reader, unless it has grown with a large value.
+            if shared.capacity() == 0 && buf.capacity() <= 4 * READ_BYTES {
+                *shared = buf;
+            }
+        }
+    }
+
+    /// Writes what is ready; answers whether all of it is out.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut replies = self.replies.borrow_mut();
+        while !replies.ready.is_empty() {
+            match self.stream.poll_write_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return Ok(false),
+            }
+            let written = replies.ready.write_to(|slices| self.stream.try_write(slices))?;
+            add(&self.worker.stats.net_out, written as u64);
+        }
+        Ok(true)
+    }
+
+    /// Executes the whole requests in the buffer while there is room for their replies. Answers whether any
+    /// was executed.
+    fn execute(&mut self) -> bool {
+        if self.buf.is_empty() || self.session.closing {
+            return false;
+        }
+        if self.wait && self.replies.borrow().waiting() > 0 {
+            return false;
+        }
+        self.wait = false;
+        let worker = self.worker.clone();
+        let config = &worker.server.config;
+        let (mut consumed, mut last, mut start) = (0, None, Instant::now());
+        let now = worker.server.now_us() / 1000;
+        while !self.session.closing && self.has_room() {
+            let limits = Limits {
+                bulk_max: config.number(Id::ProtoMaxBulkLen) as i64,
+                authenticated: self.session.authenticated,
+            };
+            let request = &self.buf[consumed..];
+            let length = match self.decoder.decode(request, limits) {
+                Ok(Some(length)) => length,
+                Ok(None) => {
+                    if request.len() as u64 > config.number(Id::ClientQueryBufferLimit) {
+                        tracing::warn!(
+                            client = self.session.client.addr,
+                            "request longer than client-query-buffer-limit: closed the connection"
+                        );
+                        self.session.client.kill();
+                    }
+                    break;
+                }
+                Err(error) => {
+                    let error = Error::from(format!("ERR Protocol error: {}", error.0));
+                    let mut replies = self.replies.borrow_mut();
+                    Reply::new(replies.writer(), self.session.proto()).error(&error);
+                    worker.stats.error(error.code());
+                    self.session.closing = true;
+                    consumed = self.buf.len();
+                    break;
+                }
+            };
+            let args = self.decoder.args(request, length);
+            if !args.is_empty() {
+                let mut call = Call {
+                    server: &worker.server,
+                    session: &mut self.session,
+                    replies: &self.replies,
+                    now,
+                    started: start,
+                    stats: &worker.stats,
+                };
+                let (outcome, id) = dispatch(&worker.service, &mut call, args);
+                if outcome == Outcome::Wait {
+                    self.wait = true;
+                    break;
+                }
+                if let (Outcome::Done { failed }, Some(id)) = (outcome, id) {
+                    // The end of one command is the start of the next: one clock reading for each.
+                    let end = Instant::now();
+                    worker.stats.executed(id, (end - start).as_nanos() as u64, failed);
+                    start = end;
+                }
+                last = id.or(last);
+            }
+            consumed += length;
+        }
+        self.buf.advance(consumed);
+        if consumed > 0 {
+            let queued = self.session.queue.as_ref().map_or(-1, |q| q.commands.len() as i32);
+            let output = self.replies.borrow().bytes();
+            let command = last.unwrap_or(u16::MAX);
+            self.session.client.note(now, command, queued, self.buf.len(), output);
+        }
+        consumed > 0
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.worker.server.clients.remove(&self.session.client);
+    }
+}

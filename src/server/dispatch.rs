@@ -1,0 +1,172 @@
+//! From a request to the service: the row of its command, the checks that hold for every command, and the queue
+//! of a transaction.
+
+use super::{Queue, Replies, ReplyMode, Server, Session};
+use crate::command::{Found, Route, flag, lookup};
+use crate::resp::{Args, Error, Reply};
+use crate::stats::WorkerStats;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+const NOAUTH: Error = Error::new("NOAUTH Authentication required.");
+const NO_MULTI: Error = Error::new("ERR Command not allowed inside a transaction");
+const EXECABORT: Error = Error::new("EXECABORT Transaction discarded because of previous errors.");
+
+/// What has become of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is answered.
+    Done {
+        /// Whether with an error.
+        failed: bool,
+    },
+    /// Its answer will fill the place that was kept for it.
+    Pending,
+    /// It must be tried again when the connection waits for nothing any more.
+    Wait,
+}
+
+/// What a role does with the requests of its clients. Each worker has its own.
+pub trait Service: 'static {
+    /// Executes a request.
+    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>) -> Outcome;
+
+    /// Executes what MULTI queued.
+    fn execute_queue(&self, call: &mut Call<'_>, queue: Queue) -> Outcome;
+
+    /// Whether a command that is about to be queued could run now.
+    fn admit(&self, call: &Call<'_>, found: Found, args: Args<'_>) -> Result<(), Error>;
+}
+
+/// What a request is executed with.
+pub struct Call<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// The connection's state.
+    pub session: &'a mut Session,
+    /// The connection's replies.
+    pub replies: &'a Rc<RefCell<Replies>>,
+    /// The time, in milliseconds since 1970.
+    pub now: u64,
+    /// When the request was taken up.
+    pub started: Instant,
+    /// The worker's counters.
+    pub stats: &'a Arc<WorkerStats>,
+}
+
+impl Call<'_> {
+    /// Answers at once with what `write` writes, or with its error.
+    pub fn answer(
+        &mut self,
+        write: impl FnOnce(&mut Session, &mut Reply<'_>) -> Result<(), Error>,
+    ) -> Outcome {
+        let mut replies = self.replies.borrow_mut();
+        let mut reply = Reply::new(replies.writer(), self.session.proto());
+        let result = write(self.session, &mut reply);
+        if let Err(error) = &result {
+            reply.error(error);
+            self.stats.error(error.code());
+        }
+        Outcome::Done { failed: result.is_err() }
+    }
+
+    /// Answers at once with an error.
+    pub fn refuse(&mut self, error: Error) -> Outcome {
+        self.answer(|_, _| Err(error))
+    }
+}
+
+/// Executes one request. Answers what has become of it and, if it was executed, its command's number.
+pub(super) fn dispatch<S: Service>(
+    service: &S,
+    call: &mut Call<'_>,
+    args: Args<'_>,
+) -> (Outcome, Option<u16>) {
+    let found = match lookup(args) {
+        Ok(found) => found,
+        Err(error) => {
+            // What browsers and spam send: nothing good comes of going on.
+            if args.is(0, "post") || args.is(0, "host:") {
+                tracing::warn!(client = call.session.client.addr, "HTTP request: closed the connection");
+                call.session.closing = true;
+                return (Outcome::Done { failed: true }, None);
+            }
+            return (reject(call, error), None);
+        }
+    };
+    let row = found.row;
+    let refusal = if !call.session.authenticated && !row.has(flag::NO_AUTH) {
+        Some(NOAUTH)
+    } else if call.session.queue.is_some() && row.has(flag::NO_MULTI) {
+        Some(NO_MULTI)
+    } else {
+        None
+    };
+    if let Some(error) = refusal {
+        call.stats.rejected(found.id);
+        return (reject(call, error), None);
+    }
+    if call.session.queue.is_some() && !row.has(flag::IMMEDIATE) {
+        let admitted = service.admit(call, found, args);
+        return (enqueue(call, found, args, admitted), None);
+    }
+    let mode = call.session.reply_mode;
+    if row.has(flag::BARRIER) && call.replies.borrow().waiting() > 0 {
+        return (Outcome::Wait, None);
+    }
+    call.replies.borrow_mut().muted = mode != ReplyMode::On && !row.has(flag::UNMUTED);
+    let outcome = match call.session.queue.take_if(|_| row.route == Route::Transaction) {
+        Some(queue) if queue.aborted => call.refuse(EXECABORT),
+        Some(queue) => service.execute_queue(call, queue),
+        None => service.execute(call, found, args),
+    };
+    call.replies.borrow_mut().muted = false;
+    if mode == ReplyMode::SkipNext {
+        call.session.reply_mode = ReplyMode::On;
+    }
+    (outcome, Some(found.id))
+}
+
+/// Refuses a request; between MULTI and EXEC that spoils the transaction.
+fn reject(call: &mut Call<'_>, error: Error) -> Outcome {
+    if let Some(queue) = &mut call.session.queue {
+        queue.aborted = true;
+    }
+    let mode = call.session.reply_mode;
+    call.replies.borrow_mut().muted = mode != ReplyMode::On;
+    let outcome = call.refuse(error);
+    call.replies.borrow_mut().muted = false;
+    if mode == ReplyMode::SkipNext {
+        call.session.reply_mode = ReplyMode::On;
+    }
+    outcome
+}
+
+fn enqueue(
+    call: &mut Call<'_>,
+    found: Found,
+    args: Args<'_>,
+    admitted: Result<(), Error>,
+) -> Outcome {
+    if let Err(error) = admitted {
+        call.stats.rejected(found.id);
+        return reject(call, error);
+    }
+    let limit = call.server.config.number(crate::config::Id::ClientQueryBufferLimit) as usize;
+    if let Some(queue) = &mut call.session.queue {
+        if queue.bytes > limit {
+            let text = "ERR the queued commands are larger than client-query-buffer-limit";
+            return reject(call, Error::new(text));
+        }
+        // What is refused anyway need not be kept.
+        if !queue.aborted {
+            queue.push(found, args);
+        }
+    }
+    call.answer(|_, reply| {
+        reply.simple("QUEUED");
+        Ok(())
+    })
+}

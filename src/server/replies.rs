@@ -1,0 +1,159 @@
+//! The replies of one connection, in the order of its requests: those that are ready to be written, and behind
+//! them the places of those that still wait for a node.
+
+use super::Client;
+use crate::resp::Output;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The queue of a connection's replies.
+pub struct Replies {
+    /// What can be written now.
+    pub ready: Output,
+    /// From the first reply on that is missing.
+    places: VecDeque<Place>,
+    /// The number of the place at the front.
+    first: u64,
+    /// Places that wait.
+    waiting: usize,
+    /// Bytes in places that are filled.
+    early: usize,
+    /// Replies are thrown away for now (`CLIENT REPLY OFF`).
+    pub muted: bool,
+    void: Output,
+    client: Arc<Client>,
+}
+
+enum Place {
+    /// A reply to come, and whether it is to be thrown away.
+    Waiting { muted: bool },
+    /// Replies that came early, or were made here while others waited.
+    Filled(Output),
+}
+
+impl Replies {
+    /// The replies of a connection.
+    pub fn new(client: Arc<Client>) -> Self {
+        Replies {
+            ready: Output::default(),
+            places: VecDeque::new(),
+            first: 0,
+            waiting: 0,
+            early: 0,
+            muted: false,
+            void: Output::default(),
+            client,
+        }
+    }
+
+    /// Replies that are still missing.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Bytes held, written or not, that a client has yet to take.
+    pub fn bytes(&self) -> usize {
+        self.ready.len() + self.early
+    }
+
+    /// Where the next reply goes that is made here.
+    pub fn writer(&mut self) -> &mut Output {
+        if self.muted {
+            self.void = Output::default();
+            return &mut self.void;
+        }
+        if self.places.is_empty() {
+            return &mut self.ready;
+        }
+        if !matches!(self.places.back(), Some(Place::Filled(_))) {
+            self.places.push_back(Place::Filled(Output::default()));
+        }
+        match self.places.back_mut() {
+            Some(Place::Filled(output)) => output,
+            _ => &mut self.ready,
+        }
+    }
+
+    /// Keeps a place for a reply that is to come; answers its number.
+    pub fn reserve(&mut self) -> u64 {
+        self.places.push_back(Place::Waiting { muted: self.muted });
+        self.waiting += 1;
+        self.first + self.places.len() as u64 - 1
+    }
+
+    /// Fills a place that was kept. Wakes the connection when there is something to write.
+    pub fn fill(&mut self, place: u64, reply: &[u8]) {
+        let Some(index) = place.checked_sub(self.first).map(|index| index as usize) else { return };
+        let Some(slot @ &mut Place::Waiting { muted }) = self.places.get_mut(index) else { return };
+        self.waiting -= 1;
+        let reply = if muted { &[] } else { reply };
+        if index > 0 {
+            let mut output = Output::default();
+            output.extend(reply);
+            self.early += output.len();
+            *slot = Place::Filled(output);
+            return;
+        }
+        self.ready.extend(reply);
+        self.advance();
+        // Also when nothing is to be written: the connection may be waiting for room in its queue.
+        self.client.waker.wake();
+    }
+
+    /// Moves the replies at the front that are there behind those that are ready.
+    fn advance(&mut self) {
+        self.places.pop_front();
+        self.first += 1;
+        while let Some(Place::Filled(output)) = self.places.front_mut() {
+            self.early = self.early.saturating_sub(output.len());
+            self.ready.append(output);
+            self.places.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Clients;
+
+    fn replies() -> Replies {
+        Replies::new(Clients::default().register(String::new(), String::new(), 0))
+    }
+
+    #[test]
+    fn replies_leave_in_the_order_of_the_requests() {
+        let mut replies = replies();
+        replies.writer().extend(b"0");
+        let (one, two) = (replies.reserve(), replies.reserve());
+        replies.writer().extend(b"3");
+        replies.writer().extend(b"4");
+        let five = replies.reserve();
+        replies.writer().extend(b"6");
+        assert_eq!(replies.waiting(), 3);
+        replies.fill(five, b"5");
+        replies.fill(two, b"2");
+        assert_eq!(replies.ready.take(), "0");
+        replies.fill(one, b"1");
+        assert_eq!(replies.ready.take(), "123456");
+        assert_eq!((replies.waiting(), replies.bytes()), (0, 0));
+        replies.writer().extend(b"7");
+        assert_eq!(replies.ready.take(), "7");
+    }
+
+    #[test]
+    fn muted_replies_are_thrown_away_but_keep_their_place() {
+        let mut replies = replies();
+        let one = replies.reserve();
+        replies.muted = true;
+        let two = replies.reserve();
+        replies.writer().extend(b"3");
+        replies.muted = false;
+        let four = replies.reserve();
+        for (place, reply) in [(four, b"4"), (two, b"2"), (one, b"1")] {
+            replies.fill(place, reply);
+        }
+        assert_eq!(replies.ready.take(), "14");
+    }
+}

@@ -1,0 +1,100 @@
+//! What a connection has agreed with its client.
+
+use super::{Client, Server};
+use crate::command::Found;
+use crate::resp::{Args, ArgsBuf, Proto};
+use std::sync::Arc;
+
+/// Whether replies are sent (`CLIENT REPLY`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplyMode {
+    /// Every one.
+    On,
+    /// None.
+    Off,
+    /// All but that of the next command.
+    SkipNext,
+}
+
+/// The commands between MULTI and EXEC.
+#[derive(Default)]
+pub struct Queue {
+    /// In the order they came.
+    pub commands: Vec<(Found, ArgsBuf)>,
+    /// Bytes of all of them.
+    pub bytes: usize,
+    /// Whether one was refused, so that EXEC must be.
+    pub aborted: bool,
+}
+
+impl Queue {
+    /// Queues a command.
+    pub fn push(&mut self, found: Found, args: Args<'_>) {
+        let args = args.to_owned();
+        self.bytes += args.len();
+        self.commands.push((found, args));
+    }
+}
+
+/// The state of a connection.
+pub struct Session {
+    /// What others see of it.
+    pub client: Arc<Client>,
+    proto: Proto,
+    db: u8,
+    /// Whether it may send commands.
+    pub authenticated: bool,
+    /// Between MULTI and EXEC.
+    pub queue: Option<Queue>,
+    /// Whether replies are sent.
+    pub reply_mode: ReplyMode,
+    /// Whether it closes when all replies are sent.
+    pub closing: bool,
+}
+
+impl Session {
+    /// The session of a new connection.
+    pub fn new(client: Arc<Client>, server: &Server) -> Self {
+        Session {
+            client,
+            proto: Proto::Resp2,
+            db: 0,
+            authenticated: !server.config.has_password(),
+            queue: None,
+            reply_mode: ReplyMode::On,
+            closing: false,
+        }
+    }
+
+    /// Back to how it began (`RESET`).
+    pub fn reset(&mut self, server: &Server) {
+        self.client.set_name(String::new());
+        self.set_db(0);
+        self.set_proto(Proto::Resp2);
+        self.authenticated = !server.config.has_password();
+        self.queue = None;
+        self.reply_mode = ReplyMode::On;
+    }
+
+    /// The protocol version.
+    pub fn proto(&self) -> Proto {
+        self.proto
+    }
+
+    /// Changes the protocol version.
+    pub fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+        self.client.note_proto(proto);
+    }
+
+    /// The database.
+    pub fn db(&self) -> u8 {
+        self.db
+    }
+
+    /// Changes the database.
+    pub fn set_db(&mut self, db: u8) {
+        self.db = db;
+        self.client.note_db(db);
+    }
+}

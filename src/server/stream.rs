@@ -1,0 +1,60 @@
+//! A client's socket: TCP or Unix.
+
+use bytes::BytesMut;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected socket of either kind, registered with the worker's runtime.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A socket between the acceptor and its worker.
+pub(super) enum Accepted {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// Registers the socket with the runtime of this thread.
+    pub(super) fn register(self) -> io::Result<Stream> {
+        Ok(match self {
+            Accepted::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            Accepted::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
+impl Stream {
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_read_ready(cx),
+            Stream::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_write_ready(cx),
+            Stream::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    pub(super) fn try_read(&self, buf: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_read_buf(buf),
+            Stream::Unix(stream) => stream.try_read_buf(buf),
+        }
+    }
+
+    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (self, slices) {
+            (Stream::Tcp(stream), [slice]) => stream.try_write(slice),
+            (Stream::Tcp(stream), _) => stream.try_write_vectored(slices),
+            (Stream::Unix(stream), [slice]) => stream.try_write(slice),
+            (Stream::Unix(stream), _) => stream.try_write_vectored(slices),
+        }
+    }
+}

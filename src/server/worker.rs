@@ -1,0 +1,268 @@
+//! The workers of a server: threads with a current-thread runtime each, which share nothing on the path of a
+//! request. The first one also accepts connections, and does what is due from time to time.
+
+use super::connection::{Worker, serve};
+use super::listener::prepare;
+use super::stream::Accepted;
+use super::{Client, Listeners, Server, Service};
+use crate::config::Id;
+use crate::stats::SAMPLE_MS;
+use anyhow::{Context, Result};
+use bytes::BytesMut;
+use std::cell::RefCell;
+use std::io::Write;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, interval, sleep, timeout};
+
+/// Connections that may wait for a worker to take them over.
+const HANDOVER_MAX: usize = 1024;
+/// How long the replies in flight may take to be sent when the server stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Longest pause between two rounds of expiry.
+const EXPIRY_PAUSE_MS: u64 = 100;
+
+const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+const PROTECTED: &[u8] = b"-DENIED this server has no password, so it serves clients of its own machine only \
+    (protected mode). Give it one with --requirepass, LARDER_REQUIREPASS or CONFIG SET requirepass, or, if everybody who \
+    can reach it may use it, start it with --protected-mode no.\r\n";
+
+/// A server that runs.
+pub struct Running {
+    /// Its shared state.
+    pub server: Arc<Server>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Waits until all its workers have ended.
+    pub fn join(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker has panicked");
+            }
+        }
+    }
+}
+
+struct Handover {
+    stream: Accepted,
+    client: Arc<Client>,
+}
+
+/// Where a worker gets its connections from, and how many it has.
+struct Seat {
+    sender: mpsc::Sender<Handover>,
+    load: Arc<AtomicUsize>,
+}
+
+/// Starts the workers of a server; `make` makes the service of each, on its thread.
+///
+/// # Errors
+/// Threads or their runtimes cannot be had.
+pub fn start<S, F>(server: Arc<Server>, listeners: Listeners, make: F) -> Result<Running>
+where
+    S: Service,
+    F: Fn(usize) -> S + Clone + Send + 'static,
+{
+    server.addr.get_or_init(|| listeners.addr);
+    let (mut seats, mut ends) = (Vec::new(), Vec::new());
+    for _ in 0..server.workers {
+        let (sender, receiver) = mpsc::channel(HANDOVER_MAX);
+        let load = Arc::new(AtomicUsize::new(0));
+        seats.push(Seat { sender, load: load.clone() });
+        ends.push((receiver, load));
+    }
+    let mut acceptor = Some((listeners, seats));
+    let mut threads = Vec::new();
+    for (index, (receiver, load)) in ends.into_iter().enumerate() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a worker's runtime")?;
+        let (server, make, acceptor) = (server.clone(), make.clone(), acceptor.take());
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            let local = LocalSet::new();
+            local.block_on(&runtime, async move {
+                let worker = Rc::new(Worker {
+                    stats: server.stats.worker(index),
+                    service: make(index),
+                    server,
+                    read_buffer: RefCell::new(BytesMut::new()),
+                });
+                if let Some((listeners, seats)) = acceptor {
+                    tokio::task::spawn_local(accept(worker.server.clone(), listeners, seats));
+                    tokio::task::spawn_local(upkeep(worker.server.clone()));
+                    tokio::task::spawn_local(expire(worker.server.clone()));
+                }
+                work(worker, receiver, load).await;
+            });
+        });
+        threads.push(thread.context("cannot start a worker's thread")?);
+    }
+    Ok(Running { server, threads })
+}
+
+/// Serves the connections it is given until the server stops and they are over.
+async fn work<S: Service>(
+    worker: Rc<Worker<S>>,
+    mut receiver: mpsc::Receiver<Handover>,
+    load: Arc<AtomicUsize>,
+) {
+    loop {
+        let handover = tokio::select! {
+            () = worker.server.stopped() => break,
+            handover = receiver.recv() => handover,
+        };
+        let Some(Handover { stream, client }) = handover else { break };
+        let (worker, load) = (worker.clone(), load.clone());
+        match stream.register() {
+            Ok(stream) => {
+                tokio::task::spawn_local(async move {
+                    serve(worker, stream, client).await;
+                    load.fetch_sub(1, Relaxed);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(client = client.addr, %error, "cannot serve a connection");
+                worker.server.clients.remove(&client);
+                load.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+    receiver.close();
+    while let Ok(Handover { client, .. }) = receiver.try_recv() {
+        worker.server.clients.remove(&client);
+        load.fetch_sub(1, Relaxed);
+    }
+    let drained = timeout(DRAIN, async {
+        while load.load(Relaxed) > 0 {
+            worker.server.clients.wake_all();
+            sleep(Duration::from_millis(2)).await;
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!(connections = load.load(Relaxed), "clients did not take their replies: closed");
+    }
+}
+
+/// Accepts connections and gives each to the worker that has the fewest.
+async fn accept(server: Arc<Server>, listeners: Listeners, seats: Vec<Seat>) {
+    let tcp = listeners.tcp.try_clone().and_then(TcpListener::from_std);
+    let unix = listeners.unix.as_ref().map(|unix| unix.try_clone().and_then(UnixListener::from_std));
+    let (Ok(tcp), Ok(unix)) = (tcp, unix.transpose()) else {
+        tracing::error!("cannot register the listening sockets: stopping");
+        return server.stop();
+    };
+    loop {
+        let accepted = tokio::select! {
+            () = server.stopped() => return,
+            accepted = tcp.accept() => accepted.and_then(|(stream, peer)| {
+                let stream = stream.into_std()?;
+                prepare(&stream, server.config.number(Id::TcpKeepalive))?;
+                let local = stream.local_addr()?.to_string();
+                let near = peer.ip().to_canonical().is_loopback();
+                Ok((Accepted::Tcp(stream), peer.to_string(), local, near))
+            }),
+            accepted = accept_unix(unix.as_ref()) => accepted.and_then(|stream| {
+                let path = server.config.text(Id::Unixsocket);
+                Ok((Accepted::Unix(stream.into_std()?), format!("{path}:0"), format!("{path}:0"), true))
+            }),
+        };
+        match accepted {
+            Ok((stream, peer, local, near)) => admit(&server, &seats, stream, peer, local, near),
+            Err(error) => {
+                // Mostly: no descriptors left. Some connection will close.
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn accept_unix(unix: Option<&UnixListener>) -> std::io::Result<tokio::net::UnixStream> {
+    match unix {
+        Some(unix) => unix.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+fn admit(
+    server: &Server,
+    seats: &[Seat],
+    mut stream: Accepted,
+    peer: String,
+    local: String,
+    near: bool,
+) {
+    let refusal = if server.clients.len() as u64 >= server.config.number(Id::Maxclients) {
+        server.stats.rejected_connections.fetch_add(1, Relaxed);
+        Some(TOO_MANY)
+    } else if !near && server.config.is_on(Id::ProtectedMode) && !server.config.has_password() {
+        Some(PROTECTED)
+    } else {
+        None
+    };
+    if let Some(text) = refusal {
+        // As much as the socket takes at once; the client is sent away in any case.
+        let written = match &mut stream {
+            Accepted::Tcp(stream) => stream.write(text),
+            Accepted::Unix(stream) => stream.write(text),
+        };
+        tracing::debug!(peer, ?written, "refused a connection");
+        return;
+    }
+    server.stats.connections.fetch_add(1, Relaxed);
+    let client = server.clients.register(peer, local, server.now_us() / 1000);
+    let Some(seat) = seats.iter().min_by_key(|seat| seat.load.load(Relaxed)) else { return };
+    seat.load.fetch_add(1, Relaxed);
+    if let Err(refused) = seat.sender.try_send(Handover { stream, client: client.clone() }) {
+        tracing::warn!(client = client.addr, %refused, "no worker takes a connection");
+        seat.load.fetch_sub(1, Relaxed);
+        server.clients.remove(&client);
+    }
+}
+
+/// Samples the traffic and closes idle clients.
+async fn upkeep(server: Arc<Server>) {
+    let mut ticks = interval(Duration::from_millis(SAMPLE_MS));
+    for round in 0u64.. {
+        ticks.tick().await;
+        server.stats.sample();
+        let timeout_ms = server.config.number(Id::Timeout) * 1000;
+        if timeout_ms > 0 && round % 5 == 0 {
+            let now = server.now_us() / 1000;
+            for client in server.clients.all() {
+                if client.idle_ms(now) > timeout_ms {
+                    client.kill();
+                }
+            }
+        }
+    }
+}
+
+/// Frees expired keys when they are due, and evicts after the limit was lowered.
+async fn expire(server: Arc<Server>) {
+    let Some(store) = server.store.clone() else { return };
+    loop {
+        let now = server.now_us() / 1000;
+        let active = server.active_expire.load(Relaxed);
+        let more = store.tick(now, active);
+        let pause = match store.next_expiry() {
+            _ if more => 0,
+            Some(at) if active => at.saturating_sub(now).clamp(1, EXPIRY_PAUSE_MS),
+            _ => EXPIRY_PAUSE_MS,
+        };
+        if pause == 0 {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep_until(Instant::now() + Duration::from_millis(pause)).await;
+        }
+    }
+}

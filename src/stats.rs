@@ -1,0 +1,215 @@
+//! Counters, latency histograms, what the process itself uses, and the text of INFO.
+//!
+//! Each worker counts for itself, in atomics that only it writes, so that counting shares nothing; whoever asks adds
+//! them up.
+
+mod histogram;
+pub mod info;
+pub mod process;
+
+pub use histogram::{Histogram, Snapshot};
+
+use crate::command;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Different error codes that are counted at most; further ones count as `OTHER`.
+const ERROR_CODES_MAX: usize = 128;
+/// Samples of the traffic, from which the rates of INFO are worked out, and how far apart they are.
+const SAMPLES: usize = 16;
+/// Milliseconds between samples of the traffic.
+pub const SAMPLE_MS: u64 = 100;
+
+/// Adds to a counter that only this thread writes: no locked instruction.
+pub fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+}
+
+/// What one command has cost on one worker.
+#[derive(Default)]
+pub struct CommandStats {
+    calls: AtomicU64,
+    ns: AtomicU64,
+    rejected: AtomicU64,
+    failed: AtomicU64,
+    latency: OnceLock<Box<Histogram>>,
+}
+
+/// The counters of one worker.
+pub struct WorkerStats {
+    /// Bytes read from clients.
+    pub net_in: AtomicU64,
+    /// Bytes written to clients.
+    pub net_out: AtomicU64,
+    commands: AtomicU64,
+    latency: Histogram,
+    by_command: Box<[CommandStats]>,
+    errors: Mutex<BTreeMap<String, u64>>,
+}
+
+impl WorkerStats {
+    fn new() -> Self {
+        WorkerStats {
+            net_in: AtomicU64::new(0),
+            net_out: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            latency: Histogram::new(),
+            by_command: command::all().iter().map(|_| CommandStats::default()).collect(),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// Counts a command that was executed and took `ns` nanoseconds.
+    pub fn executed(&self, id: u16, ns: u64, failed: bool) {
+        let stats = &self.by_command[id as usize];
+        add(&self.commands, 1);
+        add(&stats.calls, 1);
+        add(&stats.ns, ns);
+        if failed {
+            add(&stats.failed, 1);
+        }
+        self.latency.record(ns);
+        stats.latency.get_or_init(|| Box::new(Histogram::new())).record(ns);
+    }
+
+    /// Counts a command that was refused before it ran.
+    pub fn rejected(&self, id: u16) {
+        add(&self.by_command[id as usize].rejected, 1);
+    }
+
+    /// Counts an error reply by its code, the first word of its text.
+    pub fn error(&self, code: &str) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = errors.contains_key(code) || errors.len() < ERROR_CODES_MAX;
+        *errors.entry(if known { code } else { "OTHER" }.to_owned()).or_default() += 1;
+    }
+
+    fn reset(&self) {
+        for counter in [&self.net_in, &self.net_out, &self.commands] {
+            counter.store(0, Relaxed);
+        }
+        self.latency.reset();
+        for stats in &self.by_command {
+            for counter in [&stats.calls, &stats.ns, &stats.rejected, &stats.failed] {
+                counter.store(0, Relaxed);
+            }
+            if let Some(latency) = stats.latency.get() {
+                latency.reset();
+            }
+        }
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// One command's counters, added up over the workers.
+pub struct CommandTotals {
+    /// `get`, `config|get`.
+    pub name: &'static str,
+    /// Times it ran.
+    pub calls: u64,
+    /// Nanoseconds it ran, in all.
+    pub ns: u64,
+    /// Times it was refused before it ran.
+    pub rejected: u64,
+    /// Times it answered an error.
+    pub failed: u64,
+    /// How long it took.
+    pub latency: Snapshot,
+}
+
+/// The counters of a server.
+pub struct Stats {
+    workers: Vec<Arc<WorkerStats>>,
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// Connections refused because there were too many.
+    pub rejected_connections: AtomicU64,
+    samples: Mutex<VecDeque<[u64; 3]>>,
+}
+
+impl Stats {
+    /// Counters for so many workers.
+    pub fn new(workers: usize) -> Self {
+        Stats {
+            workers: (0..workers).map(|_| Arc::new(WorkerStats::new())).collect(),
+            connections: AtomicU64::new(0),
+            rejected_connections: AtomicU64::new(0),
+            samples: Mutex::default(),
+        }
+    }
+
+    /// The counters of one worker.
+    pub fn worker(&self, index: usize) -> Arc<WorkerStats> {
+        self.workers[index].clone()
+    }
+
+    /// Commands executed, bytes read, bytes written.
+    pub fn traffic(&self) -> [u64; 3] {
+        let sum = |counter: fn(&WorkerStats) -> &AtomicU64| {
+            self.workers.iter().map(|worker| counter(worker).load(Relaxed)).sum()
+        };
+        [sum(|w| &w.commands), sum(|w| &w.net_in), sum(|w| &w.net_out)]
+    }
+
+    /// Takes a sample of the traffic; called every [`SAMPLE_MS`].
+    pub fn sample(&self) {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.len() > SAMPLES {
+            samples.pop_front();
+        }
+        samples.push_back(self.traffic());
+    }
+
+    /// Commands, bytes read and bytes written a second, over the last samples.
+    pub fn rates(&self) -> [u64; 3] {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(first), Some(last)) = (samples.front(), samples.back()) else { return [0; 3] };
+        let ms = (samples.len() as u64 - 1) * SAMPLE_MS;
+        std::array::from_fn(|i| (last[i].saturating_sub(first[i]) * 1000).checked_div(ms).unwrap_or(0))
+    }
+
+    /// How long commands took, all together.
+    pub fn latency(&self) -> Snapshot {
+        Snapshot::of(self.workers.iter().map(|worker| &worker.latency))
+    }
+
+    /// The commands that were called or refused.
+    pub fn commands(&self) -> Vec<CommandTotals> {
+        let all = command::all().iter().map(|found| {
+            let each = || self.workers.iter().map(|worker| &worker.by_command[found.id as usize]);
+            let sum = |counter: fn(&CommandStats) -> &AtomicU64| {
+                each().map(|stats| counter(stats).load(Relaxed)).sum()
+            };
+            CommandTotals {
+                name: found.full_name,
+                calls: sum(|s| &s.calls),
+                ns: sum(|s| &s.ns),
+                rejected: sum(|s| &s.rejected),
+                failed: sum(|s| &s.failed),
+                latency: Snapshot::of(each().filter_map(|s| s.latency.get()).map(Box::as_ref)),
+            }
+        });
+        all.filter(|totals| totals.calls + totals.rejected > 0).collect()
+    }
+
+    /// Error replies by code.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        let mut sum = BTreeMap::new();
+        for worker in &self.workers {
+            let errors = worker.errors.lock().unwrap_or_else(PoisonError::into_inner);
+            for (code, count) in errors.iter() {
+                *sum.entry(code.clone()).or_default() += count;
+            }
+        }
+        sum
+    }
+
+    /// Sets everything to zero (`CONFIG RESETSTAT`).
+    pub fn reset(&self) {
+        self.workers.iter().for_each(|worker| worker.reset());
+        self.connections.store(0, Relaxed);
+        self.rejected_connections.store(0, Relaxed);
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

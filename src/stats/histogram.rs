@@ -1,0 +1,124 @@
+//! A latency histogram that one thread writes without a lock and others read: 16 buckets for each doubling, as in
+//! HdrHistogram (G. Tene), so a percentile is true to one part in 16 at any scale.
+
+use super::add;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Buckets for each doubling.
+const STEPS: u64 = 16;
+/// Doublings: up to 2^37 ns, over two minutes; what is longer counts there.
+const BUCKETS: usize = (STEPS * 35) as usize;
+
+/// Counts of durations in nanoseconds.
+pub struct Histogram {
+    counts: [AtomicU64; BUCKETS],
+}
+
+impl Histogram {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Histogram { counts: [const { AtomicU64::new(0) }; BUCKETS] }
+    }
+
+    /// Counts a duration; only ever called by one thread.
+    pub fn record(&self, ns: u64) {
+        add(&self.counts[bucket(ns)], 1);
+    }
+
+    /// Forgets everything.
+    pub fn reset(&self) {
+        self.counts.iter().for_each(|count| count.store(0, Relaxed));
+    }
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn bucket(ns: u64) -> usize {
+    if ns < STEPS {
+        return ns as usize;
+    }
+    let doubling = u64::from(ns.ilog2()) - 4;
+    let step = (ns >> doubling) - STEPS;
+    ((doubling + 1) * STEPS + step).min(BUCKETS as u64 - 1) as usize
+}
+
+/// The largest duration that counts in a bucket.
+fn upper(bucket: usize) -> u64 {
+    let bucket = bucket as u64;
+    if bucket < STEPS {
+        return bucket;
+    }
+    let doubling = bucket / STEPS - 1;
+    ((bucket % STEPS + STEPS + 1) << doubling) - 1
+}
+
+/// Histograms added up.
+pub struct Snapshot {
+    counts: Vec<u64>,
+    total: u64,
+}
+
+impl Snapshot {
+    /// The sum of histograms: exact, as each bucket is added to itself.
+    pub fn of<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Self {
+        let mut counts = vec![0; BUCKETS];
+        for histogram in histograms {
+            for (sum, count) in counts.iter_mut().zip(&histogram.counts) {
+                *sum += count.load(Relaxed);
+            }
+        }
+        let total = counts.iter().sum();
+        Snapshot { counts, total }
+    }
+
+    /// Durations counted.
+    pub fn count(&self) -> u64 {
+        self.total
+    }
+
+    /// The duration in microseconds that `percent` of all are not longer than; 0 if there are none.
+    pub fn percentile_us(&self, percent: f64) -> f64 {
+        let rank = ((percent / 100.0 * self.total as f64).ceil() as u64).max(1);
+        let mut seen = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if seen >= rank {
+                return upper(bucket) as f64 / 1000.0;
+            }
+        }
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_contiguous_and_narrow() {
+        for ns in (0..10_000).chain([1 << 20, (1 << 30) + 12345, 60_000_000_000]) {
+            let bucket = bucket(ns);
+            assert!(upper(bucket) >= ns, "{ns}");
+            assert!(bucket == 0 || upper(bucket - 1) < ns, "{ns}");
+            assert!(upper(bucket) as f64 <= ns as f64 * (1.0 + 1.0 / 16.0), "{ns}");
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn percentiles_are_those_of_all_workers_together() {
+        let (fast, slow) = (Histogram::new(), Histogram::new());
+        (0..990).for_each(|_| fast.record(1_000));
+        (0..10).for_each(|_| slow.record(1_000_000));
+        let sum = Snapshot::of([&fast, &slow].into_iter());
+        assert_eq!(sum.count(), 1000);
+        assert!((sum.percentile_us(50.0) - 1.0).abs() < 0.07);
+        assert!((sum.percentile_us(99.0) - 1.0).abs() < 0.07);
+        assert!((sum.percentile_us(99.9) - 1000.0).abs() < 70.0);
+        assert_eq!(Snapshot::of([].into_iter()).percentile_us(99.0), 0.0);
+    }
+}

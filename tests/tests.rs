@@ -1,0 +1,16 @@
+//! The one integration-test binary (links are dear): real processes, driven over real sockets.
+
+// Everything is a test here, its helpers too.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod util;
+
+mod client;
+mod commands;
+mod failure;
+mod limits;
+mod protocol;
+mod redis_rs;
+mod startup;
+mod tidy;
+mod tools;
