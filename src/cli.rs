@@ -20,8 +20,6 @@ use std::time::Duration;
 const UP_MAXMEMORY: u64 = 256 << 20;
 /// Descriptors a server needs beside its clients: listeners, links, logs.
 const SPARE_DESCRIPTORS: u64 = 64;
-/// Where the client connects to unless told otherwise.
-const DEFAULT_SERVER: &str = "127.0.0.1:6379";
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -92,7 +90,7 @@ fn client_command() -> Command {
             "Examples:\n  larder client                        a prompt on 127.0.0.1:6379\n  larder client \
              127.0.0.1:4000 get k   one command\n  larder client 127.0.0.1:4000 stats   the cluster at a glance",
         )
-        .arg(Arg::new("addr").value_name("ADDR").default_value(DEFAULT_SERVER).help(
+        .arg(Arg::new("addr").value_name("ADDR").default_value(client::DEFAULT_ADDR).help(
             "Server, as HOST:PORT or the path of a Unix socket",
         ))
         .arg(
@@ -118,17 +116,16 @@ fn client_command() -> Command {
         )
         .arg(text("resp3", "Speak RESP3").short('3').action(ArgAction::SetTrue))
         .arg(
-            text("timeout-ms", "Longest wait for a connection or a reply, in milliseconds")
+            text("timeout-ms", "Longest wait for a connection and a login, in milliseconds")
                 .default_value("5000")
                 .value_parser(value_parser!(u64)),
         )
 }
 
 fn listen() -> Arg {
-    Arg::new("addr")
-        .value_name("ADDR")
-        .required(true)
-        .help("Address to listen on: 127.0.0.1:5000, [::1]:5000 or NAME:5000; port 0 picks a free one")
+    Arg::new("addr").value_name("ADDR").required(true).help(
+        "Address to listen on: 127.0.0.1:5000, [::1]:5000 or NAME:5000; port 0 picks a free one",
+    )
 }
 
 /// The flags of the parameters that belong to these servers, and those of the log.
@@ -184,7 +181,9 @@ fn flag(param: &'static Param) -> Arg {
         .env(env)
         .hide_env_values(true)
         .allow_hyphen_values(true)
-        .value_parser(move |text: &str| Config::default().check(param, text).map(|()| text.to_owned()))
+        .value_parser(move |text: &str| {
+            Config::default().check(param, text).map(|()| text.to_owned())
+        })
         .help(help)
 }
 
@@ -216,13 +215,11 @@ fn text(matches: &ArgMatches, name: &str) -> String {
 }
 
 fn client_options(matches: &ArgMatches) -> client::Options {
-    let mut addr = text(matches, "addr");
-    let mut command: Vec<String> =
-        matches.get_many::<String>("command").unwrap_or_default().cloned().collect();
-    // `larder client get k`: what is no address is the command, for the default server.
-    if !addr.contains([':', '/']) {
-        command.insert(0, std::mem::replace(&mut addr, DEFAULT_SERVER.to_owned()));
-    }
+    let (addr, command) = client::split_target(
+        text(matches, "addr"),
+        matches.value_source("addr") == Some(clap::parser::ValueSource::CommandLine),
+        matches.get_many::<String>("command").unwrap_or_default().cloned().collect(),
+    );
     client::Options {
         addr,
         command,
@@ -375,18 +372,25 @@ fn start_coordinator_alone(matches: &ArgMatches) -> Result<(Running, Vec<Running
 /// Starts nodes and a coordinator in this process.
 fn start_up(matches: &ArgMatches) -> Result<(Running, Vec<Running>)> {
     let host = text(matches, "host");
-    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+    let host =
+        if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
     let port: u16 = matches.get_one("port").copied().unwrap_or(6379);
     let count: u16 = matches.get_one("nodes-count").copied().unwrap_or(3);
     if u32::from(port) + u32::from(count) > u32::from(u16::MAX) {
-        bail!("--port {port}: the {count} nodes take the ports behind it, and there are not so many");
+        bail!(
+            "--port {port}: the {count} nodes take the ports behind it, and there are not so many"
+        );
     }
     // Where clients must give a password, so must the coordinator at the nodes.
     let password = match matches.get_one::<String>("requirepass-file") {
         Some(path) => Some(read_secret(path)?),
         None => matches.get_one::<String>("requirepass").cloned(),
     };
-    println!("Larder {}, a cluster in one process (pid {})", env!("CARGO_PKG_VERSION"), std::process::id());
+    println!(
+        "Larder {}, a cluster in one process (pid {})",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
     let (mut nodes, mut addrs) = (Vec::new(), Vec::new());
     for number in 1..=count {
         let port = if port == 0 { 0 } else { port + number };
@@ -428,7 +432,10 @@ fn raise_descriptor_limit() {
     }
     let now = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if now < 10_000 + SPARE_DESCRIPTORS {
-        tracing::warn!(limit = now, "few descriptors: maxclients cannot be reached; raise `ulimit -n`");
+        tracing::warn!(
+            limit = now,
+            "few descriptors: maxclients cannot be reached; raise `ulimit -n`"
+        );
     }
 }
 

@@ -44,14 +44,12 @@ pub struct Options {
 }
 
 /// Where a server is unless told otherwise.
-const DEFAULT_ADDR: &str = "127.0.0.1:6379";
+pub(crate) const DEFAULT_ADDR: &str = "127.0.0.1:6379";
 
 /// Tells the address from the command: ADDR may be left out, and then its place holds the first
 /// word of the command (`larder client get k`). `given` is whether there was anything in it.
 pub fn split_target(addr: String, given: bool, mut command: Vec<String>) -> (String, Vec<String>) {
-    let is_own = help::OWN_WORDS
-        .iter()
-        .any(|(word, _)| addr.eq_ignore_ascii_case(word));
+    let is_own = help::OWN_WORDS.iter().any(|(word, _)| addr.eq_ignore_ascii_case(word));
     if given && (is_own || help::find(&[&addr]).is_some()) {
         command.insert(0, addr);
         return (DEFAULT_ADDR.to_owned(), command);
@@ -85,19 +83,11 @@ fn run_mode(options: &Options) -> Result<bool> {
 
 /// The style that suits whoever reads standard output.
 fn style() -> Style {
-    if io::stdout().is_terminal() {
-        Style::Pretty
-    } else {
-        Style::Raw
-    }
+    if io::stdout().is_terminal() { Style::Pretty } else { Style::Raw }
 }
 
 fn one_shot(options: &Options) -> Result<bool> {
-    let args: Vec<Vec<u8>> = options
-        .command
-        .iter()
-        .map(|arg| arg.as_bytes().to_vec())
-        .collect();
+    let args: Vec<Vec<u8>> = options.command.iter().map(|arg| arg.as_bytes().to_vec()).collect();
     let mut out = io::stdout().lock();
     if is_word(&args, b"help") {
         out.write_all(help::answer(&options.command[1..]).as_bytes())?;
@@ -129,8 +119,7 @@ fn script(options: &Options) -> Result<bool> {
 }
 
 fn is_word(args: &[Vec<u8>], word: &[u8]) -> bool {
-    args.first()
-        .is_some_and(|first| first.eq_ignore_ascii_case(word))
+    args.first().is_some_and(|first| first.eq_ignore_ascii_case(word))
 }
 
 /// Runs one command and prints its reply, or several replies when it is one that goes on; says
@@ -148,11 +137,7 @@ fn execute(
     if !connection.will_answer(args) {
         return Ok(true);
     }
-    let style = if format::is_text(args) {
-        Style::Text
-    } else {
-        style
-    };
+    let style = if format::is_text(args) { Style::Text } else { style };
     let goes_on = ["subscribe", "psubscribe", "ssubscribe", "monitor"]
         .iter()
         .any(|name| is_word(args, name.as_bytes()));
@@ -165,10 +150,7 @@ fn execute(
             if is_word(args, b"shutdown") || (any && goes_on) {
                 return Ok(true);
             }
-            bail!(
-                "{} closed the connection before it answered",
-                connection.addr()
-            );
+            bail!("{} closed the connection before it answered", connection.addr());
         };
         out.write_all(&format::reply(&reply, style))?;
         out.flush()?;
@@ -182,9 +164,7 @@ fn execute(
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]
@@ -214,11 +194,7 @@ mod tests {
 
     #[test]
     fn only_the_output_may_end_early() {
-        assert!(is_broken_pipe(
-            &io::Error::from(io::ErrorKind::BrokenPipe).into()
-        ));
-        assert!(!is_broken_pipe(&anyhow::anyhow!(
-            "the server closed the connection"
-        )));
+        assert!(is_broken_pipe(&io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        assert!(!is_broken_pipe(&anyhow::anyhow!("the server closed the connection")));
     }
 }

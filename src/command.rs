@@ -20,6 +20,7 @@ mod table;
 mod transactions;
 
 pub(crate) use glob::matches as glob_matches;
+pub(crate) use lookup::find;
 pub use lookup::{Found, all, lookup};
 pub use table::COMMANDS;
 
@@ -75,12 +76,12 @@ pub mod flag {
     pub const CONNECTION: u16 = 1 << 8;
     /// Can do harm or take long.
     pub const DANGEROUS: u16 = 1 << 9;
-    /// Works on a server that is still loading.
-    pub const LOADING: u16 = 1 << 10;
     /// Executed only when the client waits for no other reply: it changes how or whether replies come.
-    pub const BARRIER: u16 = 1 << 11;
+    pub const BARRIER: u16 = 1 << 10;
     /// Its reply is sent even when replies are turned off: it turns them on.
-    pub const UNMUTED: u16 = 1 << 12;
+    pub const UNMUTED: u16 = 1 << 11;
+    /// A container with one error text for unknown subcommands and for wrong numbers of their arguments.
+    pub const LOOSE: u16 = 1 << 12;
 }
 
 /// What a command is about.
@@ -149,8 +150,8 @@ impl Keys {
             last if last < 0 => count.saturating_sub(last.unsigned_abs() as usize),
             last => (last as usize).min(count.saturating_sub(1)),
         };
-        let range = if self.first == 0 { 1..=0 } else { self.first as usize..=last };
-        range.step_by(self.step.max(1) as usize)
+        let end = if self.is_none() { 0 } else { last + 1 };
+        (self.first as usize..end).step_by(self.step.max(1) as usize)
     }
 
     /// Whether there are none.

@@ -31,7 +31,12 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// A coordinator over the nodes of a table. Must be made on its worker, whose runtime its links run on.
-    pub fn new(table: Arc<SlotTable>, settings: &Arc<Settings>, server: &Arc<Server>, worker: usize) -> Self {
+    pub fn new(
+        table: Arc<SlotTable>,
+        settings: &Arc<Settings>,
+        server: &Arc<Server>,
+        worker: usize,
+    ) -> Self {
         let stats = server.stats.worker(worker);
         let link = |addr: &String, proto| {
             Link::new(addr.clone(), proto, settings.clone(), server.clone(), stats.clone(), worker)
@@ -81,7 +86,9 @@ impl Coordinator {
     fn plan(&self, call: &mut Call<'_>, found: Found, args: Args<'_>) -> Result<Planned, Error> {
         let (nodes, db) = (self.table.nodes().len(), call.session.db());
         let planned = match found.row.route {
-            Route::Local | Route::Transaction => return self.run_here(call, found, args).map(Planned::Here),
+            Route::Local | Route::Transaction => {
+                return self.run_here(call, found, args).map(Planned::Here);
+            }
             Route::OneSlot => {
                 let node = plan::one_slot(&self.table, found, args)?;
                 Planned::Parts(vec![Part::whole(node, db, args)], Join::Whole)

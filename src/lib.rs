@@ -1,4 +1,86 @@
-//! placeholder
+//! Larder: a cache cluster that speaks the Redis protocol.
+//!
+//! A **node** keeps keys in an LRU hash table under a memory limit. A **coordinator** is a proxy: clients connect to it
+//! as if it were one Redis, and it shards keys over the nodes by hash slot. One binary is both, and the client.
+//!
+//! # The path of a request
+//!
+//! The same six stops for both roles:
+//!
+//! ```text
+//!           client
+//!             |  bytes                                            ^  one gathered write
+//!             v                                                   |
+//!  1  server/connection    reads what is there              server/replies    in request order
+//!             |                                                   ^
+//!  2  resp/decode          frames one request as slices           |
+//!             |                                                   |
+//!  3  command/lookup       its row; server/dispatch checks arity, login, MULTI
+//!             |                                                   |
+//!  4  Service::execute ----------------+                          |
+//!             | node                   | coordinator              |
+//!             v                        v                          |
+//!     store: lock the shards    coordinator/plan: row + slots -> parts
+//!     of the keys, run the             |                          |
+//!     row's handler                    v                          |
+//!             |                 coordinator/link: one pipelined   |
+//!             |                 connection a node, shared         |
+//!             |                        |                          |
+//!             v                        v                          |
+//!  5  resp/reply           merge: the nodes' replies -> one ------+
+//! ```
+//!
+//! A request is copied once on its way through a coordinator, into the output of the link; so is its reply, into the
+//! output of the client. Between [`resp`] and the handler nothing is allocated for a request.
+//!
+//! # The modules, downwards
+//!
+//! Each depends only on those below it.
+//!
+//! - [`cli`]: `up | node | coordinator | client`, and what goes wrong at start.
+//! - [`client`]: the interactive client.
+//! - [`node`], [`coordinator`]: the two roles, as [`server::Service`]s.
+//! - [`cluster`]: slots, and which node owns which.
+//! - [`server`]: listener, workers, connections, sessions, drain.
+//! - [`command`]: the table, one row a command ([`command::COMMANDS`]), and the handlers by family.
+//! - [`stats`]: counters, latency histograms, INFO.
+//! - [`store`]: the LRU hash table. No I/O, no protocol, no clock.
+//! - [`config`]: every parameter once ([`config::PARAMS`]).
+//! - [`resp`]: bytes to requests and replies to bytes. Knows no command.
+//!
+//! [`command`] and [`server`] name each other: a handler is given the session and the server it runs on, and a server
+//! looks commands up.
+//!
+//! # Decisions
+//!
+//! - **A worker is a thread with a current-thread runtime.** Connections, links and their replies are `Rc`, not `Arc`;
+//!   workers share the store's shards, each behind a mutex, and counters that only their owner writes.
+//! - **A command is one plain row**: name, arity, keys, flags, route, lock, handler, syntax, summary. Node, coordinator,
+//!   COMMAND, the client's help and the README's list read it. No other place compares command names.
+//! - **Every shard keeps an exact LRU order**, and eviction happens before the memory is taken. A shard's table grows by
+//!   linear hashing, one bucket at a time, so that no request ever pays for a rehash; a SCAN cursor is a position in
+//!   bit-reversed hash space, which no growth moves.
+//! - **Replies keep the order of the requests**: a request that goes to a node keeps a place in its connection's queue
+//!   ([`server::Replies`]), which the reply fills.
+//! - **A node that does not answer costs its own keys only.** Its link fails what is in flight after
+//!   `backend-timeout-ms`, then answers at once while it tries to come back; other links do not notice. A request that
+//!   was sent is never sent again.
+//! - **What can grow is bounded** (see [`config`]): requests and values by length, replies that a client does not take by
+//!   leaving its further requests unread, requests in flight by `pipeline-max`.
+//!
+//! # Invariants
+//!
+//! - The charge of a shard is the sum of its entries' charges and its directory; the store's `used_memory` is the
+//!   sum of the shards. `store/model_tests.rs` checks it after every step.
+//! - Shards are locked in index order, and nothing waits while it holds one.
+//! - A handler that answers an error has written nothing before.
+//! - What a link has in flight is what it has sent and queued, in that order: one reply for each.
+//!
+//! # Reading order
+//!
+//! [`command`] and `command/table.rs`, [`server`] with `server/connection.rs` and `server/dispatch.rs`, [`node`], then
+//! `coordinator/plan.rs` and `coordinator/link.rs`; [`store`] by itself.
+
 pub mod cli;
 pub mod client;
 pub mod cluster;

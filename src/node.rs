@@ -51,7 +51,8 @@ impl Service for Node {
     fn execute_queue(&self, call: &mut Call<'_>, queue: Queue) -> Outcome {
         let (server, now, stats) = (call.server, call.now, call.stats);
         call.answer(|session, reply| {
-            let everything = queue.commands.iter().any(|(found, _)| found.row.run.lock == Lock::All);
+            let everything =
+                queue.commands.iter().any(|(found, _)| found.row.run.lock == Lock::All);
             let keyspace = if everything {
                 self.store.lock_all(session.db(), now)
             } else {

@@ -84,7 +84,9 @@ impl Server {
             stats: Stats::new(workers),
             started: Instant::now(),
             started_unix: now_us() / 1_000_000,
-            run_id: (0..40).map(|_| char::from(b"0123456789abcdef"[fastrand::usize(..16)])).collect(),
+            run_id: (0..40)
+                .map(|_| char::from(b"0123456789abcdef"[fastrand::usize(..16)]))
+                .collect(),
             workers,
             active_expire: AtomicBool::new(true),
             addr: OnceLock::new(),

@@ -166,7 +166,9 @@ impl Stats {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(first), Some(last)) = (samples.front(), samples.back()) else { return [0; 3] };
         let ms = (samples.len() as u64 - 1) * SAMPLE_MS;
-        std::array::from_fn(|i| (last[i].saturating_sub(first[i]) * 1000).checked_div(ms).unwrap_or(0))
+        std::array::from_fn(|i| {
+            (last[i].saturating_sub(first[i]) * 1000).checked_div(ms).unwrap_or(0)
+        })
     }
 
     /// How long commands took, all together.

@@ -73,12 +73,7 @@ fn answer(args: &[&str]) -> String {
 /// What it prints on standard output, when it ends with exit code 1.
 fn refusal(args: &[&str]) -> String {
     let output = client(args, b"");
-    assert_eq!(
-        output.status.code(),
-        Some(1),
-        "{args:?}: {}",
-        text(&output.stdout)
-    );
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stdout));
     text(&output.stdout)
 }
 
@@ -88,14 +83,8 @@ fn dialogue(addr: &str, history: &std::path::Path, steps: &[(&str, &str)]) -> St
     let mut command = Command::new("python3");
     command.args(["-c", DIALOGUE]);
     command.args(steps.iter().flat_map(|(expected, typed)| [expected, typed]));
-    command
-        .arg("--")
-        .arg(client.get_program())
-        .args(client.get_args());
-    command
-        .env("TERM", "xterm")
-        .env("LARDER_HISTFILE", history)
-        .env_remove("NO_COLOR");
+    command.arg("--").arg(client.get_program()).args(client.get_args());
+    command.env("TERM", "xterm").env("LARDER_HISTFILE", history).env_remove("NO_COLOR");
     let output = command.output().expect("python3 is there");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
@@ -104,27 +93,16 @@ fn dialogue(addr: &str, history: &std::path::Path, steps: &[(&str, &str)]) -> St
 
 /// The words of the line of a table that begins with this one.
 fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
-    let line = table
-        .lines()
-        .find(|line| line.split_whitespace().next() == Some(first));
-    line.unwrap_or_else(|| panic!("no {first} in:\n{table}"))
-        .split_whitespace()
-        .collect()
+    let line = table.lines().find(|line| line.split_whitespace().next() == Some(first));
+    line.unwrap_or_else(|| panic!("no {first} in:\n{table}")).split_whitespace().collect()
 }
 
 fn one_shot(addr: &str) {
     assert_eq!(answer(&[addr, "set", "client:k", "a \"b\"\n"]), "OK\n");
-    assert_eq!(
-        answer(&[addr, "get", "client:k"]),
-        "a \"b\"\n\n",
-        "raw when not on a terminal"
-    );
+    assert_eq!(answer(&[addr, "get", "client:k"]), "a \"b\"\n\n", "raw when not on a terminal");
     assert_eq!(answer(&[addr, "get", "client:none"]), "\n");
     assert_eq!(answer(&[addr, "strlen", "client:k"]), "6\n");
-    assert_eq!(
-        answer(&[addr, "mget", "client:k", "client:none"]),
-        "a \"b\"\n\n\n"
-    );
+    assert_eq!(answer(&[addr, "mget", "client:k", "client:none"]), "a \"b\"\n\n\n");
     assert!(answer(&[addr, "info", "server"]).starts_with("# Server\r\n"));
     assert!(refusal(&[addr, "nosuch"]).starts_with("ERR unknown command 'nosuch'"));
     assert!(refusal(&[addr, "get"]).starts_with("ERR wrong number of arguments"));
@@ -150,10 +128,7 @@ fn stats_of_a_node() {
     let total = row(&table, "TOTAL");
     assert_eq!(total[1..4], ["1/1", "up", "3"], "{table}");
     assert_eq!(total[5..10], ["/", "64M", "3", "1", "75.0%"], "{table}");
-    assert!(
-        total.last().unwrap().ends_with('s'),
-        "a latency with its unit: {table}"
-    );
+    assert!(total.last().unwrap().ends_with('s'), "a latency with its unit: {table}");
     assert_eq!(row(&table, &node.addr)[1..3], ["up", "3"], "{table}");
 }
 
@@ -165,10 +140,7 @@ fn stats_of_a_coordinator_show_every_node() {
     }
     let table = answer(&[&up.addr, "stats"]);
     assert_eq!(row(&table, "TOTAL")[1..4], ["3/3", "up", "30"], "{table}");
-    let keys = up
-        .nodes
-        .iter()
-        .map(|node| row(&table, node)[2].parse::<u32>().unwrap());
+    let keys = up.nodes.iter().map(|node| row(&table, node)[2].parse::<u32>().unwrap());
     assert_eq!(keys.sum::<u32>(), 30, "{table}");
 }
 
@@ -193,10 +165,7 @@ fn script_from_standard_input() {
     let script =
         b"set s 'x y'\n\n  get s  \r\nappend s \"\\x21\\n\"\nget \"s\nget s\nquit\nset s no\n";
     let output = client(&[&node.addr], script);
-    assert_eq!(
-        text(&output.stdout),
-        "OK\nx y\n5\nInvalid argument(s)\nx y!\n\n"
-    );
+    assert_eq!(text(&output.stdout), "OK\nx y\n5\nInvalid argument(s)\nx y!\n\n");
     assert_eq!(output.status.code(), Some(1), "one line was wrong");
     let output = client(&[&node.addr], b"select 3\nset db three\nget db");
     assert_eq!(text(&output.stdout), "OK\nOK\nthree\n");
@@ -230,21 +199,11 @@ fn password() {
     assert!(refusal(&[&node.addr, "get", "k"]).starts_with("NOAUTH"));
     let output = client(&[&node.addr], b"auth secret\nset k v\nget k\n");
     assert_eq!(text(&output.stdout), "OK\nOK\nv\n");
-    assert_eq!(
-        answer(&["--password", "secret", &node.addr, "get", "k"]),
-        "v\n"
-    );
+    assert_eq!(answer(&["--password", "secret", &node.addr, "get", "k"]), "v\n");
     let output = client(&["--password", "wrong", &node.addr, "get", "k"], b"");
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output.stderr).contains("WRONGPASS"),
-        "{}",
-        text(&output.stderr)
-    );
-    assert!(
-        !text(&output.stderr).contains("wrong\""),
-        "it does not repeat the password"
-    );
+    assert!(text(&output.stderr).contains("WRONGPASS"), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("wrong\""), "it does not repeat the password");
 }
 
 #[test]
@@ -289,19 +248,10 @@ fn prompt() {
             (&at_3, "\\x04"),
         ],
     );
-    assert!(
-        seen.contains("SET key value"),
-        "help shows the syntax: {seen}"
-    );
+    assert!(seen.contains("SET key value"), "help shows the syntax: {seen}");
     let kept = std::fs::read_to_string(&history).unwrap();
-    assert!(
-        kept.contains("getrange greeting 0 1") && kept.contains("select 3"),
-        "{kept}"
-    );
-    assert!(
-        !kept.contains("hidden") && !kept.contains("abandoned"),
-        "{kept}"
-    );
+    assert!(kept.contains("getrange greeting 0 1") && kept.contains("select 3"), "{kept}");
+    assert!(!kept.contains("hidden") && !kept.contains("abandoned"), "{kept}");
 }
 
 #[test]

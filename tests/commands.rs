@@ -117,20 +117,11 @@ fn run_private(role: Role, name: &str, case: Case) {
 
 fn run(server: &Server, role: Role, name: &str, case: Case) {
     // From `tests::commands::strings::node` and the case's name.
-    let module = name
-        .split("::")
-        .filter(|part| !["tests", "commands", "node"].contains(part));
-    let name = module
-        .filter(|part| *part != "coordinator")
-        .collect::<Vec<_>>()
-        .join(".");
+    let module = name.split("::").filter(|part| !["tests", "commands", "node"].contains(part));
+    let name = module.filter(|part| *part != "coordinator").collect::<Vec<_>>().join(".");
     for proto in [2, 3] {
         let mut cx = Cx {
-            conn: if proto == 2 {
-                server.conn()
-            } else {
-                server.conn3()
-            },
+            conn: if proto == 2 { server.conn() } else { server.conn3() },
             server,
             role,
             proto,
@@ -151,17 +142,12 @@ fn run(server: &Server, role: Role, name: &str, case: Case) {
 impl Cx<'_> {
     /// The line with `{t}` and `{p}` replaced.
     pub fn key(&self, line: &str) -> String {
-        line.replace("{t}", &format!("{{{}}}", self.key))
-            .replace("{p}", &format!("{}:", self.key))
+        line.replace("{t}", &format!("{{{}}}", self.key)).replace("{p}", &format!("{}:", self.key))
     }
 
     /// Another connection of the same protocol.
     pub fn connect(&self) -> Conn {
-        if self.proto == 2 {
-            self.server.conn()
-        } else {
-            self.server.conn3()
-        }
+        if self.proto == 2 { self.server.conn() } else { self.server.conn3() }
     }
 
     /// Servers of this role and of this case's own, with arguments.
@@ -177,8 +163,7 @@ impl Cx<'_> {
 
     /// Notes a difference; the case goes on.
     pub fn fail(&mut self, line: &str, got: impl Debug, want: impl Debug) {
-        self.failures
-            .push(format!("  {line}\n    got  {got:?}\n    want {want:?}"));
+        self.failures.push(format!("  {line}\n    got  {got:?}\n    want {want:?}"));
     }
 
     /// Expects that a condition holds, with what it is about.
@@ -234,10 +219,7 @@ impl Cx<'_> {
     /// Expects that each of these lines has a wrong number of arguments for `name`.
     pub fn arity(&mut self, name: &str, lines: &[&str]) {
         for line in lines {
-            self.error(
-                line,
-                &format!("ERR wrong number of arguments for '{name}' command"),
-            );
+            self.error(line, &format!("ERR wrong number of arguments for '{name}' command"));
         }
     }
 
@@ -275,10 +257,7 @@ impl Cx<'_> {
             (Value::Array(items), _) => Value::Array(all(items)),
             (Value::NullArray, 3) => Value::Null,
             (Value::Map(pairs), 3) => Value::Map(
-                pairs
-                    .into_iter()
-                    .map(|(k, v)| (self.translate(k), self.translate(v)))
-                    .collect(),
+                pairs.into_iter().map(|(k, v)| (self.translate(k), self.translate(v))).collect(),
             ),
             (Value::Map(pairs), _) => {
                 Value::Array(all(pairs.into_iter().flat_map(|(k, v)| [k, v]).collect()))

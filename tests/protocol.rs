@@ -182,17 +182,11 @@ fn replay(open: &Server, guarded: &Server, bytewise: bool) {
             .unwrap();
         }
     }
-    assert!(
-        differences.is_empty(),
-        "different from redis-server:\n{differences}"
-    );
+    assert!(differences.is_empty(), "different from redis-server:\n{differences}");
 }
 
 fn replay_node(bytewise: bool) {
-    let (open, guarded) = (
-        Server::node(&[]),
-        Server::node(&["--requirepass", PASSWORD]),
-    );
+    let (open, guarded) = (Server::node(&[]), Server::node(&["--requirepass", PASSWORD]));
     replay(&open, &guarded, bytewise);
 }
 
@@ -236,20 +230,13 @@ fn recording() {
     if std::env::var_os("LARDER_RECORD").is_none() {
         return;
     }
-    let (open, guarded) = (
-        Server::redis(&[]),
-        Server::redis(&["--requirepass", PASSWORD]),
-    );
+    let (open, guarded) = (Server::redis(&[]), Server::redis(&["--requirepass", PASSWORD]));
     let answers = ask(&cases(), &open.addr, &guarded.addr, false);
     let again = ask(&cases(), &open.addr, &guarded.addr, true);
     for ((case, one), other) in cases().iter().zip(&answers).zip(&again) {
         let same = one == other;
         let (one, other) = (escape(&one.0), escape(&other.0));
-        assert!(
-            same,
-            "byte by byte {} answers {other}, not {one}",
-            case.source
-        );
+        assert!(same, "byte by byte {} answers {other}, not {one}", case.source);
     }
     let mut answers = answers.into_iter();
     let mut text = String::new();

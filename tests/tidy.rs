@@ -26,12 +26,7 @@ fn sources(directory: &str) -> Vec<(String, String)> {
         };
         for entry in entries {
             let path = entry.unwrap().path();
-            let name = path
-                .strip_prefix(root())
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
             if path.is_dir() {
                 pending.push(path);
             } else if is_program(&path) || LONG.iter().any(|long| name.starts_with(long)) {
@@ -52,20 +47,12 @@ fn is_program(path: &Path) -> bool {
 }
 
 fn all_sources() -> Vec<(String, String)> {
-    ["src", "tests", "benchmarks", ".ci"]
-        .into_iter()
-        .flat_map(sources)
-        .collect()
+    ["src", "tests", "benchmarks", ".ci"].into_iter().flat_map(sources).collect()
 }
 
 /// Fails with all complaints at once.
 fn report(complaints: &[String]) {
-    assert!(
-        complaints.is_empty(),
-        "{} complaints:\n{}",
-        complaints.len(),
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
 }
 
 #[test]
@@ -93,12 +80,7 @@ fn files_say_what_they_are_for() {
 #[test]
 fn nothing_is_left_over() {
     // Put together here, or this file would be found.
-    let markers = [
-        ["TO", "DO"],
-        ["FIX", "ME"],
-        ["todo", "!("],
-        ["unimplemented", "!("],
-    ];
+    let markers = [["TO", "DO"], ["FIX", "ME"], ["todo", "!("], ["unimplemented", "!("]];
     let mut complaints = Vec::new();
     for (name, text) in all_sources() {
         for (number, line) in text.lines().enumerate() {
@@ -114,23 +96,16 @@ fn nothing_is_left_over() {
 
 #[test]
 fn every_command_has_a_case() {
-    let text: String = sources("tests/commands")
-        .into_iter()
-        .map(|(_, text)| text.to_uppercase())
-        .collect();
+    let text: String =
+        sources("tests/commands").into_iter().map(|(_, text)| text.to_uppercase()).collect();
     // As a word at the start of a string: `"GET"` or `"GET {p}a"`.
-    let has_case = |name: &str| {
-        ['"', ' ']
-            .iter()
-            .any(|end| text.contains(&format!("\"{name}{end}")))
-    };
+    let has_case =
+        |name: &str| ['"', ' '].iter().any(|end| text.contains(&format!("\"{name}{end}")));
     let mut complaints = Vec::new();
     for command in COMMANDS {
         let name = command.name.to_uppercase();
-        let subcommands = command
-            .subcommands
-            .iter()
-            .map(|sub| format!("{name} {}", sub.name.to_uppercase()));
+        let subcommands =
+            command.subcommands.iter().map(|sub| format!("{name} {}", sub.name.to_uppercase()));
         for name in std::iter::once(name.clone()).chain(subcommands) {
             if !has_case(&name) {
                 complaints.push(format!("no case in tests/commands/ begins with \"{name}"));
@@ -167,13 +142,8 @@ fn command_list() -> String {
 fn readme_lists_the_commands() {
     let path = root().join("README.md");
     let text = std::fs::read_to_string(&path).expect("README.md is there");
-    let start = text
-        .find(README_START)
-        .expect("README.md has the start mark")
-        + README_START.len();
-    let length = text[start..]
-        .find(README_END)
-        .expect("README.md has the end mark");
+    let start = text.find(README_START).expect("README.md has the start mark") + README_START.len();
+    let length = text[start..].find(README_END).expect("README.md has the end mark");
     let list = command_list();
     if std::env::var_os("LARDER_WRITE_README").is_some() {
         let text = format!("{}{list}{}", &text[..start], &text[start + length..]);
@@ -190,8 +160,5 @@ fn readme_lists_the_commands() {
 #[test]
 fn changes_are_noted() {
     let text = std::fs::read_to_string(root().join("CHANGELOG.md")).expect("CHANGELOG.md is there");
-    assert!(
-        text.contains(env!("CARGO_PKG_VERSION")),
-        "CHANGELOG.md names this version"
-    );
+    assert!(text.contains(env!("CARGO_PKG_VERSION")), "CHANGELOG.md names this version");
 }

@@ -94,16 +94,10 @@ impl Server {
             command.args(["--appendonly", "no", "--enable-debug-command", "yes"]);
             command.args(args).current_dir(std::env::temp_dir());
             let probe = Command::new("redis-server").arg("--version").output();
-            assert!(
-                probe.is_ok(),
-                "redis-server is missing: tests/run installs it"
-            );
+            assert!(probe.is_ok(), "redis-server is missing: tests/run installs it");
             let (mut server, lines) = Server::launch(&mut command);
             // A port that somebody took meanwhile ends the process: try another.
-            if server
-                .try_read_until(&lines, |line| line.contains("Ready to accept"))
-                .is_ok()
-            {
+            if server.try_read_until(&lines, |line| line.contains("Ready to accept")).is_ok() {
                 server.set_addr(format!("127.0.0.1:{port}"));
                 return server;
             }
@@ -238,10 +232,7 @@ impl Server {
             .args([&format!("-{name}"), &self.pid().to_string()])
             .stderr(Stdio::null())
             .status();
-        assert!(
-            status.expect("kill is there").success(),
-            "kill -{name} failed"
-        );
+        assert!(status.expect("kill is there").success(), "kill -{name} failed");
     }
 
     /// SIGTERM, then how it ended; panics when it has not after 10 s.
@@ -259,11 +250,7 @@ impl Server {
                 self.watchdog.wait().ok();
                 return status;
             }
-            assert!(
-                Instant::now() < deadline,
-                "still runs; it logged:\n{}",
-                self.stderr()
-            );
+            assert!(Instant::now() < deadline, "still runs; it logged:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -310,10 +297,7 @@ pub fn free_port() -> u16 {
 pub fn wait_for(what: &str, timeout: Duration, mut f: impl FnMut() -> bool) {
     let deadline = Instant::now() + timeout;
     while !f() {
-        assert!(
-            Instant::now() < deadline,
-            "waited {timeout:?} in vain for: {what}"
-        );
+        assert!(Instant::now() < deadline, "waited {timeout:?} in vain for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

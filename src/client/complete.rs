@@ -75,12 +75,10 @@ fn candidates(line: &str) -> (usize, Vec<String>) {
     let before: Vec<&str> = line[..start].split_whitespace().collect();
     let names = || COMMANDS.iter().map(|command| command.name.to_owned());
     let all: Vec<String> = match before.as_slice() {
-        [] => names()
-            .chain(OWN_WORDS.iter().map(|(word, _)| (*word).to_owned()))
-            .collect(),
-        [help] if help.eq_ignore_ascii_case("help") => names()
-            .chain(groups().iter().map(|group| format!("@{group}")))
-            .collect(),
+        [] => names().chain(OWN_WORDS.iter().map(|(word, _)| (*word).to_owned())).collect(),
+        [help] if help.eq_ignore_ascii_case("help") => {
+            names().chain(groups().iter().map(|group| format!("@{group}"))).collect()
+        }
         [help, command] if help.eq_ignore_ascii_case("help") => subcommands(command),
         [command] => subcommands(command),
         _ => Vec::new(),
@@ -90,13 +88,7 @@ fn candidates(line: &str) -> (usize, Vec<String>) {
     let mut found: Vec<String> = all
         .into_iter()
         .filter(|name| name.starts_with(&typed.to_ascii_lowercase()))
-        .map(|name| {
-            if upper {
-                name.to_ascii_uppercase()
-            } else {
-                name
-            }
-        })
+        .map(|name| if upper { name.to_ascii_uppercase() } else { name })
         .collect();
     found.sort();
     found.dedup();
@@ -105,11 +97,7 @@ fn candidates(line: &str) -> (usize, Vec<String>) {
 
 fn subcommands(command: &str) -> Vec<String> {
     match find(&[command]) {
-        Some((command, _)) => command
-            .subcommands
-            .iter()
-            .map(|sub| sub.name.to_owned())
-            .collect(),
+        Some((command, _)) => command.subcommands.iter().map(|sub| sub.name.to_owned()).collect(),
         None => Vec::new(),
     }
 }
@@ -235,20 +223,13 @@ mod tests {
         let nx = syntax_ahead("set k v nx ").unwrap();
         assert!(!nx.contains("NX") && nx.contains("KEEPTTL"), "{nx}");
         assert_eq!(syntax_ahead("config").as_deref(), Some(" subcommand"));
-        assert!(
-            syntax_ahead("config get ")
-                .unwrap()
-                .starts_with("parameter")
-        );
+        assert!(syntax_ahead("config get ").unwrap().starts_with("parameter"));
         assert_eq!(syntax_ahead("del a b ").as_deref(), Some("[key ...]"));
     }
 
     #[test]
     fn syntax_in_parts() {
-        assert_eq!(
-            parts("key value [NX | XX] [GET]"),
-            ["key", "value", "[NX | XX]", "[GET]"]
-        );
+        assert_eq!(parts("key value [NX | XX] [GET]"), ["key", "value", "[NX | XX]", "[GET]"]);
         assert_eq!(parts("<a | b> [EX n [x]]"), ["<a | b>", "[EX n [x]]"]);
         assert!(parts("").is_empty());
         assert_eq!(fit("abcdef".to_owned(), 4), "abc…");

@@ -118,11 +118,7 @@ impl Connection {
         if self.state.db != 0 {
             let args = vec![b"SELECT".to_vec(), self.state.db.to_string().into_bytes()];
             if let Some(refusal) = self.refusal(args)? {
-                bail!(
-                    "could not select database {} at {}: {refusal}",
-                    self.state.db,
-                    self.addr
-                );
+                bail!("could not select database {} at {}: {refusal}", self.state.db, self.addr);
             }
         }
         Ok(())
@@ -158,16 +154,11 @@ impl Connection {
     }
 
     fn write(&mut self, args: &[Vec<u8>]) -> Result<()> {
-        let words = args
-            .iter()
-            .map(|arg| BytesFrame::BulkString(arg.clone().into()))
-            .collect();
+        let words = args.iter().map(|arg| BytesFrame::BulkString(arg.clone().into())).collect();
         let mut wire = BytesMut::new();
         encode::extend_encode(&mut wire, &BytesFrame::Array(words), false)
             .map_err(|error| anyhow!("the request can't be sent: {}", error.details()))?;
-        let Some(socket) = &mut self.socket else {
-            bail!("not connected")
-        };
+        let Some(socket) = &mut self.socket else { bail!("not connected") };
         match socket.write_all(&wire) {
             Ok(()) => Ok(()),
             // The server may have said why before it hung up; reading will tell.
@@ -213,10 +204,7 @@ impl Connection {
             Ok(count) => count > 0,
             Err(error) => error.kind() == ErrorKind::WouldBlock,
         };
-        let blocking = self
-            .socket
-            .as_ref()
-            .is_some_and(|s| s.set_nonblocking(false).is_ok());
+        let blocking = self.socket.as_ref().is_some_and(|s| s.set_nonblocking(false).is_ok());
         // A last message before the end, such as a refusal: read it first.
         (open && blocking) || !self.received.is_empty()
     }

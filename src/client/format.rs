@@ -35,9 +35,7 @@ pub(super) fn reply(reply: &Reply, style: Style) -> Vec<u8> {
 /// Whether the reply is a text to read, never to be quoted, as in redis-cli.
 pub(super) fn is_text(args: &[Vec<u8>]) -> bool {
     let word = |at: usize| {
-        args.get(at)
-            .map(|arg| String::from_utf8_lossy(arg).to_lowercase())
-            .unwrap_or_default()
+        args.get(at).map(|arg| String::from_utf8_lossy(arg).to_lowercase()).unwrap_or_default()
     };
     let (command, sub) = (word(0), word(1));
     match command.as_str() {
@@ -103,10 +101,8 @@ fn map(out: &mut Vec<u8>, pairs: &[(Reply, Reply)], indent: usize) {
         let mut text = Vec::new();
         pretty(&mut text, value, inner);
         let lines = text.iter().filter(|byte| **byte == b'\n').count();
-        let holds_others = matches!(
-            value,
-            Reply::Array(_) | Reply::Set(_) | Reply::Push(_) | Reply::Map(_)
-        );
+        let holds_others =
+            matches!(value, Reply::Array(_) | Reply::Set(_) | Reply::Push(_) | Reply::Map(_));
         if holds_others && lines > 1 {
             out.extend(format!("\n{:inner$}", "").bytes());
         }
@@ -200,10 +196,7 @@ mod tests {
     fn nested_lists_are_indented() {
         let inner = Reply::Array(vec![bulk("b"), bulk("c")]);
         let outer = Reply::Array(vec![bulk("a"), inner, Reply::Array(vec![])]);
-        assert_eq!(
-            shown(&outer),
-            "1) \"a\"\n2) 1) \"b\"\n   2) \"c\"\n3) (empty array)\n"
-        );
+        assert_eq!(shown(&outer), "1) \"a\"\n2) 1) \"b\"\n   2) \"c\"\n3) (empty array)\n");
         let ten = Reply::Array((1..=10).map(Reply::Integer).collect());
         assert!(shown(&ten).starts_with(" 1) (integer) 1\n 2)"));
         assert!(shown(&ten).ends_with("\n10) (integer) 10\n"));
@@ -228,29 +221,19 @@ mod tests {
         assert_eq!(plain(&Reply::Nil), "\n");
         assert_eq!(plain(&Reply::Integer(7)), "7\n");
         assert_eq!(plain(&Reply::Error("ERR no".into())), "ERR no\n");
-        assert_eq!(
-            plain(&Reply::Array(vec![bulk("a"), Reply::Nil, bulk("c")])),
-            "a\n\nc\n"
-        );
+        assert_eq!(plain(&Reply::Array(vec![bulk("a"), Reply::Nil, bulk("c")])), "a\n\nc\n");
         assert_eq!(plain(&Reply::Array(vec![])), "\n");
     }
 
     #[test]
     fn texts() {
-        let args = |line: &str| {
-            line.split(' ')
-                .map(|w| w.as_bytes().to_vec())
-                .collect::<Vec<_>>()
-        };
+        let args = |line: &str| line.split(' ').map(|w| w.as_bytes().to_vec()).collect::<Vec<_>>();
         assert!(is_text(&args("INFO")));
         assert!(is_text(&args("client LIST")));
         assert!(!is_text(&args("get info")));
         assert!(!is_text(&[]));
         assert_eq!(reply(&bulk("a\r\nb\r\n"), Style::Text), b"a\r\nb\r\n");
         assert_eq!(reply(&bulk("a"), Style::Text), b"a\n");
-        assert_eq!(
-            reply(&Reply::Error("ERR no".into()), Style::Text),
-            b"ERR no\n"
-        );
+        assert_eq!(reply(&Reply::Error("ERR no".into()), Style::Text), b"ERR no\n");
     }
 }

@@ -15,14 +15,9 @@ pub(super) const OWN_WORDS: [(&str, &str); 4] = [
 /// The command that the words name, as `get` or `config set`, and how many of them its name takes.
 pub(super) fn find(words: &[&str]) -> Option<(&'static Command, usize)> {
     let first = words.first()?;
-    let command = COMMANDS
-        .iter()
-        .find(|command| command.name.eq_ignore_ascii_case(first))?;
+    let command = COMMANDS.iter().find(|command| command.name.eq_ignore_ascii_case(first))?;
     let sub = words.get(1).and_then(|word| {
-        command
-            .subcommands
-            .iter()
-            .find(|sub| sub.name.eq_ignore_ascii_case(word))
+        command.subcommands.iter().find(|sub| sub.name.eq_ignore_ascii_case(word))
     });
     Some(sub.map_or((command, 1), |sub| (sub, 2)))
 }
@@ -58,34 +53,19 @@ fn overview() -> String {
         line(&mut text, word, meaning, 8);
     }
     let groups: Vec<String> = groups().iter().map(|group| format!("@{group}")).collect();
-    text + "\nTab completes names. Groups: " + &groups.join(" ") + "\n"
+    text + "\nTab completes names.\nGroups: " + &groups.join(" ") + "\n"
 }
 
 fn group(name: &str) -> String {
-    let members: Vec<&Command> = COMMANDS
-        .iter()
-        .filter(|command| command.group.name().eq_ignore_ascii_case(name))
-        .collect();
-    let width = members
-        .iter()
-        .map(|command| command.name.len())
-        .max()
-        .unwrap_or(0)
-        + 2;
+    let members: Vec<&Command> =
+        COMMANDS.iter().filter(|command| command.group.name().eq_ignore_ascii_case(name)).collect();
+    let width = members.iter().map(|command| command.name.len()).max().unwrap_or(0) + 2;
     let mut text = String::new();
     for command in &members {
-        line(
-            &mut text,
-            &command.name.to_uppercase(),
-            command.summary,
-            width,
-        );
+        line(&mut text, &command.name.to_uppercase(), command.summary, width);
     }
     if members.is_empty() {
-        text = format!(
-            "There is no group @{name}. Groups: @{}\n",
-            groups().join(" @")
-        );
+        text = format!("There is no group @{name}. Groups: @{}\n", groups().join(" @"));
     }
     text
 }
@@ -98,30 +78,16 @@ fn describe(command: &Command, name: &str) -> String {
     line(&mut text, "group:", command.group.name(), 9);
     if !command.subcommands.is_empty() {
         text += "  subcommands:\n";
-        let width = command
-            .subcommands
-            .iter()
-            .map(|sub| sub.name.len())
-            .max()
-            .unwrap_or(0)
-            + 4;
+        let width = command.subcommands.iter().map(|sub| sub.name.len()).max().unwrap_or(0) + 4;
         for sub in command.subcommands {
-            line(
-                &mut text,
-                &format!("  {}", sub.name.to_uppercase()),
-                sub.summary,
-                width,
-            );
+            line(&mut text, &format!("  {}", sub.name.to_uppercase()), sub.summary, width);
         }
     }
     text
 }
 
 fn unknown(name: &str) -> String {
-    format!(
-        "There is no command {name}. Groups: @{}\n",
-        groups().join(" @")
-    )
+    format!("There is no command {name}. Groups: @{}\n", groups().join(" @"))
 }
 
 fn line(text: &mut String, left: &str, right: &str, width: usize) {
@@ -136,14 +102,8 @@ mod tests {
     #[test]
     fn finds_commands_and_subcommands() {
         assert_eq!(find(&["GET"]).map(|(c, n)| (c.name, n)), Some(("get", 1)));
-        assert_eq!(
-            find(&["get", "k"]).map(|(c, n)| (c.name, n)),
-            Some(("get", 1))
-        );
-        assert_eq!(
-            find(&["config", "Set", "x"]).map(|(c, n)| (c.name, n)),
-            Some(("set", 2))
-        );
+        assert_eq!(find(&["get", "k"]).map(|(c, n)| (c.name, n)), Some(("get", 1)));
+        assert_eq!(find(&["config", "Set", "x"]).map(|(c, n)| (c.name, n)), Some(("set", 2)));
         assert!(find(&["nosuch"]).is_none());
         assert!(find(&[]).is_none());
     }

@@ -24,11 +24,8 @@ pub(super) fn bytes(number: u64) -> String {
         unit = next;
         value /= 1024.0;
     }
-    let digits = if value < 99.95 && unit != "B" {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.0}")
-    };
+    let digits =
+        if value < 99.95 && unit != "B" { format!("{value:.1}") } else { format!("{value:.0}") };
     format!("{}{unit}", digits.strip_suffix(".0").unwrap_or(&digits))
 }
 
@@ -77,20 +74,13 @@ mod tests {
         }
         assert_eq!(bytes(268_435_456), "256M");
         assert_eq!(bytes(u64::MAX), "16384P");
-        for (micros, text) in [
-            (0.5, "0.5µs"),
-            (9.97, "10µs"),
-            (120.4, "120µs"),
-            (999.6, "1.0ms"),
-            (2.5e6, "2.5s"),
-        ] {
+        for (micros, text) in
+            [(0.5, "0.5µs"), (9.97, "10µs"), (120.4, "120µs"), (999.6, "1.0ms"), (2.5e6, "2.5s")]
+        {
             assert_eq!(latency(micros), text);
         }
         assert_eq!(latency(f64::NAN), "-");
-        assert_eq!(
-            [duration(5), duration(65), duration(7500)],
-            ["5 s", "1 min", "2 h 5 min"]
-        );
+        assert_eq!([duration(5), duration(65), duration(7500)], ["5 s", "1 min", "2 h 5 min"]);
         assert_eq!(duration(200_000), "2 d 7 h");
     }
 }

@@ -24,9 +24,7 @@ pub(super) fn run(options: &Options) -> Result<bool> {
     }
     loop {
         let prompt = prompt_text(&connection);
-        let columns = editor
-            .dimensions()
-            .map_or(80, |(columns, _)| usize::from(columns));
+        let columns = editor.dimensions().map_or(80, |(columns, _)| usize::from(columns));
         if let Some(guide) = editor.helper_mut() {
             guide.columns = columns.saturating_sub(prompt.len() + 1);
         }
@@ -74,10 +72,7 @@ fn answer(connection: &mut Connection, line: &str) -> Result<bool> {
         return Ok(false);
     }
     if is_word(&args, b"help") || is_word(&args, b"?") {
-        let words: Vec<_> = args[1..]
-            .iter()
-            .map(|word| String::from_utf8_lossy(word))
-            .collect();
+        let words: Vec<_> = args[1..].iter().map(|word| String::from_utf8_lossy(word)).collect();
         out.write_all(help::answer(&words).as_bytes())?;
         return Ok(true);
     }
@@ -98,11 +93,7 @@ fn prompt_text(connection: &Connection) -> String {
         0 => String::new(),
         db => format!("[{db}]"),
     };
-    let transaction = if connection.in_transaction() {
-        "(TX)"
-    } else {
-        ""
-    };
+    let transaction = if connection.in_transaction() { "(TX)" } else { "" };
     format!("{}{db}{transaction}> ", connection.addr())
 }
 
@@ -126,9 +117,9 @@ fn is_secret(line: &str) -> bool {
     match words.as_slice() {
         ["auth", ..] | ["acl", "setuser", ..] => true,
         ["hello" | "migrate", rest @ ..] => rest.iter().any(|w| matches!(*w, "auth" | "auth2")),
-        ["config", "set", rest @ ..] => rest
-            .iter()
-            .any(|word| matches!(*word, "requirepass" | "masterauth" | "masteruser")),
+        ["config", "set", rest @ ..] => {
+            rest.iter().any(|word| matches!(*word, "requirepass" | "masterauth" | "masteruser"))
+        }
         _ => false,
     }
 }
@@ -151,13 +142,7 @@ mod tests {
         ] {
             assert!(is_secret(line), "{line}");
         }
-        for line in [
-            "get auth",
-            "hello 3",
-            "config get requirepass",
-            "set auth 1",
-            "",
-        ] {
+        for line in ["get auth", "hello 3", "config get requirepass", "set auth 1", ""] {
             assert!(!is_secret(line), "{line}");
         }
     }

@@ -81,9 +81,7 @@ fn unescape(after: &[u8]) -> Option<(u8, usize)> {
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
@@ -96,25 +94,15 @@ mod tests {
 
     #[test]
     fn plain_words() {
-        assert_eq!(
-            words("  set  a\tb \r\n"),
-            [b"set".to_vec(), b"a".to_vec(), b"b".to_vec()]
-        );
+        assert_eq!(words("  set  a\tb \r\n"), [b"set".to_vec(), b"a".to_vec(), b"b".to_vec()]);
         assert!(words("   ").is_empty());
         assert!(words("").is_empty());
     }
 
     #[test]
     fn double_quotes_with_escapes() {
-        assert_eq!(
-            words(r#""a b\n\r\t\x00\xFf\"\\\q""#),
-            [b"a b\n\r\t\x00\xff\"\\q".to_vec()]
-        );
-        assert_eq!(
-            words(r#""\xzz""#),
-            [b"xzz".to_vec()],
-            "not hexadecimal: the letter itself"
-        );
+        assert_eq!(words(r#""a b\n\r\t\x00\xFf\"\\\q""#), [b"a b\n\r\t\x00\xff\"\\q".to_vec()]);
+        assert_eq!(words(r#""\xzz""#), [b"xzz".to_vec()], "not hexadecimal: the letter itself");
         assert_eq!(words(r#"set k """#)[2], b"");
         assert_eq!(words(r#"pre"fix""#), [b"prefix".to_vec()]);
     }
@@ -135,9 +123,6 @@ mod tests {
 
     #[test]
     fn any_bytes() {
-        assert_eq!(
-            split(b"a \xff\x80"),
-            Some(vec![b"a".to_vec(), b"\xff\x80".to_vec()])
-        );
+        assert_eq!(split(b"a \xff\x80"), Some(vec![b"a".to_vec(), b"\xff\x80".to_vec()]));
     }
 }

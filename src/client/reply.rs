@@ -130,9 +130,7 @@ impl Walk<'_> {
         let Some(length) = rest.windows(2).position(|pair| pair == b"\r\n") else {
             return Ok(None);
         };
-        let count = std::str::from_utf8(&rest[..length])
-            .ok()
-            .and_then(|text| text.parse().ok());
+        let count = std::str::from_utf8(&rest[..length]).ok().and_then(|text| text.parse().ok());
         self.at += length + 3;
         count
             .context("the server does not speak the Redis protocol: a length is no number")
@@ -188,18 +186,14 @@ impl Walk<'_> {
                 Reply::Double(self.part(start, (1, self.at.saturating_sub(start + 2)))?)
             }
             Frame::Null => Reply::Nil,
-            other => bail!(
-                "the server sent a {:?}, which no command answers",
-                other.kind()
-            ),
+            other => bail!("the server sent a {:?}, which no command answers", other.kind()),
         })
     }
 
     fn part(&self, start: usize, range: (usize, usize)) -> Result<Bytes> {
         let (from, to) = (start + range.0, start + range.1);
         let good = from <= to && to <= self.data.len();
-        good.then(|| self.data.slice(from..to))
-            .context("a reply ends too early")
+        good.then(|| self.data.slice(from..to)).context("a reply ends too early")
     }
 }
 
@@ -209,10 +203,7 @@ fn pairs(items: Vec<Reply>) -> Vec<(Reply, Reply)> {
 }
 
 fn not_understood(error: RedisProtocolError) -> anyhow::Error {
-    anyhow!(
-        "the server does not speak the Redis protocol: {}",
-        error.details()
-    )
+    anyhow!("the server does not speak the Redis protocol: {}", error.details())
 }
 
 #[cfg(test)]

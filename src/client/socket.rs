@@ -22,9 +22,7 @@ impl Socket {
                 Err(error) => Err(no_connection(addr, &reason(&error, timeout), error.kind())),
             };
         }
-        let port = addr
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse::<u16>().ok());
+        let port = addr.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         if port.is_none_or(|port| port == 0) {
             return Err(anyhow!(
                 "{addr} is not an address: expected HOST:PORT, such as 127.0.0.1:6379, \
@@ -118,9 +116,7 @@ mod tests {
     use super::*;
 
     fn refusal(addr: &str) -> String {
-        Socket::connect(addr, Duration::from_millis(300))
-            .unwrap_err()
-            .to_string()
+        Socket::connect(addr, Duration::from_millis(300)).unwrap_err().to_string()
     }
 
     #[test]

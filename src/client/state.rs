@@ -26,10 +26,7 @@ impl State {
     pub(super) fn new(options: &Options) -> State {
         let user = options.user.as_ref().map(|user| user.as_bytes().to_vec());
         State {
-            login: options
-                .password
-                .as_ref()
-                .map(|word| (user, word.as_bytes().to_vec())),
+            login: options.password.as_ref().map(|word| (user, word.as_bytes().to_vec())),
             db: options.db,
             resp3: options.resp3,
             in_transaction: false,
@@ -93,9 +90,7 @@ impl State {
             }
             (b"hello", rest) => {
                 self.resp3 = matches!(reply, Reply::Map(_));
-                let auth = rest
-                    .iter()
-                    .position(|word| word.eq_ignore_ascii_case(b"auth"));
+                let auth = rest.iter().position(|word| word.eq_ignore_ascii_case(b"auth"));
                 if let Some([user, password, ..]) = auth.and_then(|at| rest.get(at + 1..)) {
                     self.login = Some((Some(user.clone()), password.clone()));
                 }
@@ -115,19 +110,11 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        State {
-            login: None,
-            db: 0,
-            resp3: false,
-            in_transaction: false,
-            muted: Muted::No,
-        }
+        State { login: None, db: 0, resp3: false, in_transaction: false, muted: Muted::No }
     }
 
     fn args(line: &str) -> Vec<Vec<u8>> {
-        line.split(' ')
-            .map(|word| word.as_bytes().to_vec())
-            .collect()
+        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
     }
 
     fn ok() -> Reply {
@@ -138,10 +125,7 @@ mod tests {
     fn follows_what_is_sent() {
         let mut state = state();
         state.note(&args("SELECT 3"), &ok());
-        state.note(
-            &args("select 99"),
-            &Reply::Error("ERR DB index is out of range".into()),
-        );
+        state.note(&args("select 99"), &Reply::Error("ERR DB index is out of range".into()));
         assert_eq!(state.db, 3);
         state.note(&args("auth pass"), &ok());
         assert_eq!(state.login, Some((None, b"pass".to_vec())));
@@ -149,10 +133,7 @@ mod tests {
         assert_eq!(state.login, Some((None, b"pass".to_vec())));
         state.note(&args("hello 3 auth bob secret"), &Reply::Map(vec![]));
         assert!(state.resp3);
-        assert_eq!(
-            state.login,
-            Some((Some(b"bob".to_vec()), b"secret".to_vec()))
-        );
+        assert_eq!(state.login, Some((Some(b"bob".to_vec()), b"secret".to_vec())));
         state.note(&args("hello 2"), &Reply::Array(vec![]));
         assert!(!state.resp3);
         state.note(&args("reset"), &Reply::Status("RESET".into()));

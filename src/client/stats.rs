@@ -46,11 +46,7 @@ pub(super) fn run(connection: &mut Connection, style: Style, out: &mut dyn Write
     };
     let stats = parse(connection.addr(), &String::from_utf8_lossy(text));
     let on_terminal = io::stdout().is_terminal();
-    let width = if on_terminal {
-        table::terminal_width()
-    } else {
-        None
-    };
+    let width = if on_terminal { table::terminal_width() } else { None };
     let colour = on_terminal && std::env::var_os("NO_COLOR").is_none();
     out.write_all(table::render(&stats, width, colour).as_bytes())?;
     out.flush()?;
@@ -70,13 +66,8 @@ pub(super) fn parse(addr: &str, info: &str) -> Stats {
         }
     }
     let is_coordinator = node_lines.is_some()
-        || fields
-            .get("larder_role")
-            .is_some_and(|role| *role == "coordinator");
-    let own = Row {
-        keys: keys(&sections),
-        ..own_row(addr, &fields)
-    };
+        || fields.get("larder_role").is_some_and(|role| *role == "coordinator");
+    let own = Row { keys: keys(&sections), ..own_row(addr, &fields) };
     let nodes: Vec<Row> = match node_lines {
         Some((_, lines)) => lines.iter().map(|(_, line)| node_row(line)).collect(),
         None => vec![own.clone()],
@@ -84,12 +75,7 @@ pub(super) fn parse(addr: &str, info: &str) -> Stats {
     let mut total = total(&nodes);
     // Percentiles can't be summed up or averaged: these are measured where all requests pass.
     (total.p50_us, total.p99_us) = (own.p50_us, own.p99_us);
-    Stats {
-        title: title(addr, &fields),
-        nodes,
-        total,
-        is_coordinator,
-    }
+    Stats { title: title(addr, &fields), nodes, total, is_coordinator }
 }
 
 /// The sections of INFO by their names in lower case, each with its fields in order.
@@ -112,23 +98,13 @@ fn number<T: std::str::FromStr>(fields: &HashMap<&str, &str>, name: &str) -> Opt
 /// All databases together; a section without databases is an empty server.
 fn keys(sections: &[(String, Vec<(&str, &str)>)]) -> Option<u64> {
     let (_, databases) = sections.iter().find(|(name, _)| *name == "keyspace")?;
-    Some(
-        databases
-            .iter()
-            .filter_map(|(_, line)| number::<u64>(&pairs(line), "keys"))
-            .sum(),
-    )
+    Some(databases.iter().filter_map(|(_, line)| number::<u64>(&pairs(line), "keys")).sum())
 }
 
 fn own_row(addr: &str, fields: &HashMap<&str, &str>) -> Row {
     Row {
         addr: addr.to_owned(),
-        state: if number::<u8>(fields, "loading") == Some(1) {
-            "loading"
-        } else {
-            "up"
-        }
-        .to_owned(),
+        state: if number::<u8>(fields, "loading") == Some(1) { "loading" } else { "up" }.to_owned(),
         keys: None,
         memory: number(fields, "used_memory"),
         maxmemory: number(fields, "maxmemory"),
@@ -144,9 +120,7 @@ fn own_row(addr: &str, fields: &HashMap<&str, &str>) -> Row {
 
 /// `a=1,b=2` as a map.
 fn pairs(line: &str) -> HashMap<&str, &str> {
-    line.split(',')
-        .filter_map(|pair| pair.split_once('='))
-        .collect()
+    line.split(',').filter_map(|pair| pair.split_once('=')).collect()
 }
 
 fn node_row(line: &str) -> Row {
@@ -181,11 +155,7 @@ fn total(nodes: &[Row]) -> Row {
         keys: sum(|node| node.keys),
         memory: sum(|node| node.memory),
         // One node without a limit is enough for there to be none.
-        maxmemory: if unlimited {
-            Some(0)
-        } else {
-            sum(|node| node.maxmemory)
-        },
+        maxmemory: if unlimited { Some(0) } else { sum(|node| node.maxmemory) },
         hits: sum(|node| node.hits),
         misses: sum(|node| node.misses),
         evictions: sum(|node| node.evictions),

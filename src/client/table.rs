@@ -34,10 +34,7 @@ const ASKED: [usize; 7] = [0, 4, 5, 6, 9, 10, 11];
 pub(super) fn render(stats: &Stats, width: Option<usize>, colour: bool) -> String {
     let mut text = format!("{}\n\n", stats.title);
     let whole = part(stats, &COLUMNS, colour);
-    let widest = part(stats, &COLUMNS, false)
-        .lines()
-        .map(|line| line.chars().count())
-        .max();
+    let widest = part(stats, &COLUMNS, false).lines().map(|line| line.chars().count()).max();
     if width.is_none_or(|width| widest.unwrap_or(0) <= width) {
         text += &whole;
     } else {
@@ -142,16 +139,8 @@ mod tests {
     }
 
     fn sample() -> Stats {
-        let down = Row {
-            addr: "127.0.0.1:6381".into(),
-            state: "down".into(),
-            ..Row::default()
-        };
-        let total = Row {
-            addr: "TOTAL".into(),
-            state: "1/2 up".into(),
-            ..row("")
-        };
+        let down = Row { addr: "127.0.0.1:6381".into(), state: "down".into(), ..Row::default() };
+        let total = Row { addr: "TOTAL".into(), state: "1/2 up".into(), ..row("") };
         Stats {
             title: "coordinator 127.0.0.1:6379".into(),
             nodes: vec![row("127.0.0.1:6380"), down],
@@ -165,19 +154,12 @@ mod tests {
         let text = render(&sample(), None, false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "coordinator 127.0.0.1:6379");
-        let words = |line: &str| {
-            line.split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
             words(lines[4]).join(" "),
             "127.0.0.1:6380 up 1,234,567 12.3M / 256M 9,870,000 130,000 98.7% 0 12 45,000 1.2µs 1.2ms"
         );
-        assert_eq!(
-            words(lines[5]).join(" "),
-            "127.0.0.1:6381 down - - - - - - - - - -"
-        );
+        assert_eq!(words(lines[5]).join(" "), "127.0.0.1:6381 down - - - - - - - - - -");
         assert!(lines[6].starts_with("TOTAL "), "{text}");
         assert!(!text.contains('\x1b'), "{text}");
     }
@@ -187,19 +169,9 @@ mod tests {
         let text = render(&sample(), Some(80), true);
         let plain = render(&sample(), Some(80), false);
         assert!(text.contains('\x1b'), "a node that is down is red");
-        assert!(
-            plain.lines().all(|line| line.chars().count() <= 80),
-            "{plain}"
-        );
+        assert!(plain.lines().all(|line| line.chars().count() <= 80), "{plain}");
         assert_eq!(plain.matches("127.0.0.1:6380").count(), 2, "{plain}");
-        assert_eq!(
-            plain.matches("p99").count(),
-            2,
-            "one heading, one note: {plain}"
-        );
-        assert_eq!(
-            render(&sample(), Some(200), false),
-            render(&sample(), None, false)
-        );
+        assert_eq!(plain.matches("p99").count(), 2, "one heading, one note: {plain}");
+        assert_eq!(render(&sample(), Some(200), false), render(&sample(), None, false));
     }
 }

@@ -14,7 +14,11 @@ fn offset(cx: &Context<'_>, arg: &[u8]) -> Result<usize, Error> {
     Ok(offset)
 }
 
-pub(super) fn setbit(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn setbit(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let offset = offset(cx, args.at(2))?;
     let on = match args.at(3) {
         b"0" => false,
@@ -37,7 +41,11 @@ pub(super) fn setbit(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
     Ok(())
 }
 
-pub(super) fn getbit(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn getbit(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let offset = offset(cx, args.at(2))?;
     let byte = match cx.keyspace.get(key(args)) {
         Some(Value::Str(bytes)) => bytes.get(offset / 8).copied().unwrap_or(0),
@@ -47,7 +55,11 @@ pub(super) fn getbit(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
     Ok(())
 }
 
-pub(super) fn bitcount(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn bitcount(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (start, end, by_bit) = match args.len() {
         2 => (0, -1, false),
         4 | 5 => {

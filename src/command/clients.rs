@@ -16,13 +16,21 @@ pub(super) fn valid_name(name: &[u8]) -> Result<String, Error> {
     }
 }
 
-pub(super) fn setname(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn setname(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     cx.session.client.set_name(valid_name(args.at(2))?);
     reply.ok();
     Ok(())
 }
 
-pub(super) fn getname(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn getname(
+    cx: &mut Context<'_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     match cx.session.client.name() {
         name if name.is_empty() => reply.null(),
         name => reply.bulk(name.as_bytes()),
@@ -30,14 +38,19 @@ pub(super) fn getname(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-pub(super) fn setinfo(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn setinfo(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let is_name = args.is(2, "LIB-NAME");
     let attribute = String::from_utf8_lossy(args.at(2)).into_owned();
     if !is_name && !args.is(2, "LIB-VER") {
         return Err(Error::from(format!("ERR Unrecognized option '{attribute}'")));
     }
     let Ok(value) = valid_name(args.at(3)) else {
-        let text = format!("ERR {attribute} cannot contain spaces, newlines or special characters.");
+        let text =
+            format!("ERR {attribute} cannot contain spaces, newlines or special characters.");
         return Err(Error::from(text));
     };
     cx.session.client.set_library(is_name, value);
@@ -56,15 +69,24 @@ pub(super) fn info(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-pub(super) fn no_evict(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn no_evict(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     if !args.is(2, "ON") && !args.is(2, "OFF") {
         return Err(Error::SYNTAX);
     }
+    cx.session.client.set_no_evict(args.is(2, "ON"));
     reply.ok();
     Ok(())
 }
 
-pub(super) fn reply(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn reply(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     if args.is(2, "ON") {
         cx.session.reply_mode = ReplyMode::On;
         reply.ok();
@@ -91,7 +113,11 @@ fn valid_type(name: &[u8]) -> Result<bool, Error> {
     }
 }
 
-pub(super) fn list(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn list(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let mut ids = None;
     let mut none = false;
     if args.is(2, "TYPE") && args.len() == 4 {
@@ -135,7 +161,11 @@ impl Filters {
     }
 }
 
-pub(super) fn kill(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn kill(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     if args.len() == 3 {
         let mut clients = cx.server.clients.all().into_iter();
         let Some(client) = clients.find(|client| client.addr.as_bytes() == args.at(2)) else {

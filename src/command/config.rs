@@ -15,9 +15,14 @@ pub(crate) fn is_own(server: &Server, param: &Param) -> bool {
     }
 }
 
-pub(super) fn get(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn get(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let lower: Vec<Vec<u8>> = args.from(2).map(<[u8]>::to_ascii_lowercase).collect();
-    let asked = |param: &&Param| lower.iter().any(|pattern| matches(pattern, param.name.as_bytes()));
+    let asked =
+        |param: &&Param| lower.iter().any(|pattern| matches(pattern, param.name.as_bytes()));
     let own = |param: &&Param| is_own(cx.server, param);
     let found: Vec<&Param> = PARAMS.iter().filter(own).filter(asked).collect();
     reply.map(found.len());
@@ -38,7 +43,7 @@ pub(crate) fn changes<'a>(
     args: Args<'a>,
 ) -> Result<Vec<(&'static Param, &'a str)>, Error> {
     if !args.len().is_multiple_of(2) {
-        return Err(Error::arity("config|set"));
+        return Err(Error::SYNTAX);
     }
     let mut changes: Vec<(&Param, &str)> = Vec::new();
     for at in (2..args.len()).step_by(2) {
@@ -63,7 +68,11 @@ pub(crate) fn changes<'a>(
     Ok(changes)
 }
 
-pub(super) fn set(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn set(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let config = &cx.server.config;
     for (param, value) in changes(config, args)? {
         // Checked by `changes`, so this cannot fail half-way.
@@ -78,7 +87,11 @@ pub(super) fn set(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(super) fn resetstat(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn resetstat(
+    cx: &mut Context<'_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     cx.keyspace.reset_stats();
     cx.server.stats.reset();
     reply.ok();

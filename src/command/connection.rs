@@ -8,7 +8,11 @@ use crate::stats::info::REDIS_VERSION;
 const WRONGPASS: Error =
     Error::new("WRONGPASS invalid username-password pair or user is disabled.");
 
-pub(super) fn ping(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn ping(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     match args.len() {
         1 => reply.simple("PONG"),
         2 => reply.bulk(args.at(1)),
@@ -17,7 +21,11 @@ pub(super) fn ping(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(super) fn echo(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn echo(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     reply.bulk(args.at(1));
     Ok(())
 }
@@ -34,13 +42,21 @@ pub(super) fn reset(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-pub(super) fn select(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn select(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     cx.session.set_db(db(args.at(1))?);
     reply.ok();
     Ok(())
 }
 
-pub(super) fn auth(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn auth(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (user, password) = match args.len() {
         2 => {
             if !cx.server.config.has_password() {
@@ -68,7 +84,11 @@ fn authenticate(cx: &mut Context<'_>, user: &[u8], password: &[u8]) -> Result<()
     Ok(())
 }
 
-pub(super) fn hello(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn hello(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let proto = match args.get(1) {
         None => cx.session.proto(),
         Some(version) => match crate::resp::parse_int(version) {
@@ -100,7 +120,7 @@ pub(super) fn hello(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     }
     if !cx.session.authenticated {
         return Err(Error::new(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
              AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
              version at the same time",
         ));
@@ -128,7 +148,11 @@ pub(super) fn hello(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-pub(super) fn wait(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn wait(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     int(args.at(1))?;
     let timeout = crate::resp::parse_int(args.at(2));
     match timeout.ok_or(Error::new("ERR timeout is not an integer or out of range"))? {
@@ -140,12 +164,20 @@ pub(super) fn wait(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
     }
 }
 
-pub(super) fn acl_whoami(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn acl_whoami(
+    _: &mut Context<'_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     reply.bulk(b"default");
     Ok(())
 }
 
-pub(super) fn larder_table(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn larder_table(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let text = |at: usize| String::from_utf8_lossy(args.at(at)).into_owned();
     cx.server.clients.claim_table(&cx.session.client, text(2), text(3))?;
     reply.ok();

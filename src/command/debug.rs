@@ -8,7 +8,15 @@ use crate::store::{Access, Value};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-pub(super) fn object(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+/// What Redis answers to `DEBUG PROTOCOL DOUBLE`.
+#[allow(clippy::approx_constant, reason = "this number is Redis's, not the circle's")]
+const DOUBLE: f64 = 3.141;
+
+pub(super) fn object(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let view = cx.keyspace.view(args.at(2), Access::Peek).ok_or(Error::NO_SUCH_KEY)?;
     let Value::Str(bytes) = view.value;
     reply.simple(&format!(
@@ -22,25 +30,37 @@ pub(super) fn object(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
 }
 
 /// Stops the whole server, since all shards are locked meanwhile, for an hour at most.
-pub(super) fn sleep(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn sleep(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let seconds = float(args.at(2)).unwrap_or(0.0).clamp(0.0, 3600.0);
     std::thread::sleep(Duration::from_secs_f64(seconds));
     reply.ok();
     Ok(())
 }
 
-pub(super) fn set_active_expire(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn set_active_expire(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     cx.server.active_expire.store(args.at(2) != b"0", Relaxed);
     reply.ok();
     Ok(())
 }
 
-pub(super) fn protocol(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn protocol(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let resp3 = reply.proto == Proto::Resp3;
     match args.at(2).to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.int(12345),
-        b"double" => reply.double(3.141),
+        b"double" => reply.double(DOUBLE),
         b"null" => reply.null(),
         b"array" => {
             reply.array(3);
@@ -71,9 +91,8 @@ pub(super) fn protocol(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
             reply.int(42);
             reply.bulk(b"Some real reply following the push reply");
         }
-        b"attrib" | b"push" => {
-            return Err(Error::new("ERR RESP2 does not support this type"));
-        }
+        b"attrib" => reply.bulk(b"Some real reply following the attribute"),
+        b"push" => return Err(Error::new("ERR RESP2 is not supported by this command")),
         b"verbatim" => reply.verbatim("This is a verbatim\nstring"),
         b"true" => reply.boolean(true),
         b"false" => reply.boolean(false),
@@ -84,7 +103,7 @@ pub(super) fn protocol(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
         _ => {
             return Err(Error::new(
                 "ERR Wrong protocol type name. Please use one of the following: \
-                 string|integer|double|null|array|set|map|attrib|push|verbatim|true|false",
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
             ));
         }
     }

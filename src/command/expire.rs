@@ -53,7 +53,6 @@ fn expire_by(
     unit: Unit,
     name: &str,
 ) -> Result<(), Error> {
-    let number = int(args.at(2))?;
     let (mut nx, mut xx, mut gt, mut lt) = (false, false, false, false);
     for option in args.from(3) {
         match option.to_ascii_uppercase().as_slice() {
@@ -62,8 +61,7 @@ fn expire_by(
             b"GT" => gt = true,
             b"LT" => lt = true,
             _ => {
-                let option = String::from_utf8_lossy(option);
-                return Err(Error::from(format!("ERR Unsupported option {option}")));
+                return Err(Error::from_parts(&[b"ERR Unsupported option ", option]));
             }
         }
     }
@@ -75,7 +73,7 @@ fn expire_by(
         let text = "ERR GT and LT options at the same time are not compatible";
         return Err(Error::new(text));
     }
-    let at = unit.at(number, cx.now()).ok_or_else(|| Error::invalid_expire(name))?;
+    let at = unit.at(int(args.at(2))?, cx.now()).ok_or_else(|| Error::invalid_expire(name))?;
     let at = at.max(0) as u64;
     let Some(current) = cx.keyspace.view(key(args), Access::Write).map(|view| view.expires_at)
     else {
@@ -94,19 +92,35 @@ fn expire_by(
     Ok(())
 }
 
-pub(super) fn expire(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn expire(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     expire_by(cx, args, reply, Unit::SECONDS, "expire")
 }
 
-pub(super) fn pexpire(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn pexpire(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     expire_by(cx, args, reply, Unit::MILLISECONDS, "pexpire")
 }
 
-pub(super) fn expireat(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn expireat(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     expire_by(cx, args, reply, Unit::UNIX_SECONDS, "expireat")
 }
 
-pub(super) fn pexpireat(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn pexpireat(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     expire_by(cx, args, reply, Unit::UNIX_MILLISECONDS, "pexpireat")
 }
 
@@ -120,27 +134,47 @@ fn time_of(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, show: fn
     });
 }
 
-pub(super) fn ttl(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn ttl(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     time_of(cx, args, reply, |at, now| (at.saturating_sub(now) + 500) / 1000);
     Ok(())
 }
 
-pub(super) fn pttl(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn pttl(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     time_of(cx, args, reply, |at, now| at.saturating_sub(now));
     Ok(())
 }
 
-pub(super) fn expiretime(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn expiretime(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     time_of(cx, args, reply, |at, _| at.saturating_add(500) / 1000);
     Ok(())
 }
 
-pub(super) fn pexpiretime(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn pexpiretime(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     time_of(cx, args, reply, |at, _| at);
     Ok(())
 }
 
-pub(super) fn persist(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn persist(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let view = cx.keyspace.view(key(args), Access::Write);
     let expires = view.is_some_and(|view| view.expires_at.is_some());
     if expires {

@@ -13,15 +13,10 @@ fn flag_names(row: &Command) -> Vec<&'static str> {
         (flag::DENYOOM, "denyoom"),
         (flag::ADMIN, "admin"),
         (flag::NO_MULTI, "no_multi"),
-        (flag::LOADING, "loading"),
         (flag::FAST, "fast"),
         (flag::NO_AUTH, "no_auth"),
     ];
-    let mut names: Vec<_> = named.iter().filter(|(bit, _)| row.has(*bit)).map(|n| n.1).collect();
-    if row.flags & (flag::WRITE | flag::READONLY) == 0 {
-        names.push("noscript");
-    }
-    names
+    named.iter().filter(|(bit, _)| row.has(*bit)).map(|(_, name)| *name).collect()
 }
 
 /// The ACL categories of a row, without the `@`.
@@ -32,7 +27,10 @@ fn categories(row: &Command) -> Vec<&'static str> {
             names.push(name);
         }
     };
-    add(row.group == Group::Generic || (row.group == Group::Server && keyspace_wide(row)), "keyspace");
+    add(
+        row.group == Group::Generic || (row.group == Group::Server && keyspace_wide(row)),
+        "keyspace",
+    );
     add(row.has(flag::READONLY), "read");
     add(row.has(flag::WRITE), "write");
     add(row.group == Group::String, "string");
@@ -133,7 +131,11 @@ fn key_specs(row: &Command, reply: &mut Reply<'_>) {
     }
 }
 
-pub(super) fn command(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn command(
+    _: &mut Context<'_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     reply.array(COMMANDS.len());
     for row in COMMANDS {
         if let Some(found) = find(row.name.as_bytes()) {
@@ -148,7 +150,11 @@ pub(super) fn count(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-pub(super) fn info(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn info(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     if args.len() == 2 {
         return command(cx, args, reply);
     }
@@ -156,14 +162,17 @@ pub(super) fn info(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     for name in args.from(2) {
         match find_full(name) {
             Some(found) => describe(&found, reply),
-            None if reply.proto == crate::resp::Proto::Resp3 => reply.null(),
-            None => reply.out.extend(b"*-1\r\n"),
+            None => reply.null(),
         }
     }
     Ok(())
 }
 
-pub(super) fn docs(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn docs(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let found: Vec<Found> = if args.len() == 2 {
         COMMANDS.iter().filter_map(|row| find(row.name.as_bytes())).collect()
     } else {
@@ -180,8 +189,7 @@ fn document(found: &Found, reply: &mut Reply<'_>) {
     let row = found.row;
     reply.bulk(found.full_name.as_bytes());
     reply.map(3 + usize::from(!row.subcommands.is_empty()));
-    let fields =
-        [("summary", row.summary), ("since", row.since), ("group", row.group.name())];
+    let fields = [("summary", row.summary), ("since", row.since), ("group", row.group.name())];
     for (name, value) in fields {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
@@ -195,10 +203,14 @@ fn document(found: &Found, reply: &mut Reply<'_>) {
     }
 }
 
-pub(super) fn list(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn list(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let by = args.get(4);
     let keep: Box<dyn Fn(&Found) -> bool> = match (args.len(), by) {
-        (2, _) => Box::new(|found| !found.full_name.contains('|')),
+        (2, _) => Box::new(|_| true),
         (5, Some(_)) if !args.is(2, "FILTERBY") => return Err(Error::SYNTAX),
         (5, Some(_)) if args.is(3, "MODULE") => Box::new(|_| false),
         (5, Some(category)) if args.is(3, "ACLCAT") => Box::new(move |found| {
@@ -239,7 +251,11 @@ fn inner(args: Args<'_>) -> Result<(Found, Vec<usize>), Error> {
     Ok((found, found.row.keys.positions(count).map(|at| at + 2).collect()))
 }
 
-pub(super) fn getkeys(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn getkeys(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (_, positions) = inner(args)?;
     reply.array(positions.len());
     for at in positions {
@@ -248,7 +264,11 @@ pub(super) fn getkeys(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
     Ok(())
 }
 
-pub(super) fn getkeysandflags(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn getkeysandflags(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (found, positions) = inner(args)?;
     reply.array(positions.len());
     for at in positions {
@@ -259,15 +279,33 @@ pub(super) fn getkeysandflags(_: &mut Context<'_>, args: Args<'_>, reply: &mut R
     Ok(())
 }
 
+/// A syntax with the words that stand for something in brackets, as HELP shows it: `<key>`.
+fn bracketed(syntax: &str) -> String {
+    let mut out = String::new();
+    for piece in syntax.split_inclusive([' ', '[', ']']) {
+        let word = piece.trim_end_matches([' ', '[', ']']);
+        let stands_for = word.starts_with(|c: char| c.is_ascii_lowercase());
+        let (open, close) = if stands_for { ("<", ">") } else { ("", "") };
+        out += &format!("{open}{word}{close}{}", &piece[word.len()..]);
+    }
+    out
+}
+
 /// `CONTAINER HELP`.
-pub(super) fn help(_: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn help(
+    _: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let Some(found) = find(args.at(0)).filter(|_| args.len() > 1) else {
         return Err(Error::arity(&String::from_utf8_lossy(args.at(0)).to_lowercase()));
     };
     let upper = found.row.name.to_uppercase();
-    let mut lines = vec![format!("{upper} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
+    let mut lines =
+        vec![format!("{upper} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
     for row in found.row.subcommands {
-        lines.push(format!("{} {}", row.name.to_uppercase(), row.syntax).trim_end().to_owned());
+        let syntax = bracketed(row.syntax);
+        lines.push(format!("{} {syntax}", row.name.to_uppercase()).trim_end().to_owned());
         lines.push(format!("    {}", row.summary));
     }
     reply.array(lines.len());

@@ -6,38 +6,62 @@ use super::options::{db, key};
 use crate::resp::{Args, Error, Reply, parse_int};
 use crate::store::{Access, Expiry, Policy, Value};
 
-pub(super) fn del(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn del(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let deleted = args.from(1).filter(|key| cx.keyspace.remove(key)).count();
     reply.int(deleted as i64);
     Ok(())
 }
 
-pub(super) fn exists(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn exists(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let there = args.from(1).filter(|key| cx.keyspace.view(key, Access::Peek).is_some()).count();
     reply.int(there as i64);
     Ok(())
 }
 
-pub(super) fn touch(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn touch(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let there = args.from(1).filter(|key| cx.keyspace.get(key).is_some()).count();
     reply.int(there as i64);
     Ok(())
 }
 
-pub(super) fn key_type(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn key_type(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let view = cx.keyspace.view(key(args), Access::Peek);
     reply.simple(view.map_or("none", |view| view.value.type_name()));
     Ok(())
 }
 
-pub(super) fn rename(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn rename(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (value, expiry) = cx.keyspace.take(args.at(1)).ok_or(Error::NO_SUCH_KEY)?;
     cx.keyspace.put(args.at(2), value, expiry)?;
     reply.ok();
     Ok(())
 }
 
-pub(super) fn renamenx(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn renamenx(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     if !cx.keyspace.contains(args.at(1)) {
         return Err(Error::NO_SUCH_KEY);
     }
@@ -49,7 +73,11 @@ pub(super) fn renamenx(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
     Ok(())
 }
 
-pub(super) fn copy(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn copy(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (source_db, mut target_db, mut replace) = (cx.keyspace.db, cx.keyspace.db, false);
     let mut at = 3;
     while at < args.len() {
@@ -67,9 +95,10 @@ pub(super) fn copy(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     if source == target && source_db == target_db {
         return Err(Error::new("ERR source and destination objects are the same"));
     }
-    let found = cx.keyspace.view(source, Access::Read).map(|view| {
-        (view.value.clone(), view.expires_at.map_or(Expiry::Never, Expiry::At))
-    });
+    let found = cx
+        .keyspace
+        .view(source, Access::Read)
+        .map(|view| (view.value.clone(), view.expires_at.map_or(Expiry::Never, Expiry::At)));
     cx.keyspace.db = target_db;
     let copied = match found {
         Some((value, expiry)) if replace || !cx.keyspace.contains(target) => {
@@ -82,7 +111,11 @@ pub(super) fn copy(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-pub(super) fn keys(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn keys(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let pattern = args.at(1);
     let mut found: Vec<Vec<u8>> = Vec::new();
     cx.keyspace.scan_all(|key| {
@@ -97,7 +130,11 @@ pub(super) fn keys(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-pub(super) fn scan(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn scan(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let text = std::str::from_utf8(args.at(1)).ok();
     let cursor: u64 =
         text.and_then(|text| text.parse().ok()).ok_or(Error::new("ERR invalid cursor"))?;
@@ -121,7 +158,8 @@ pub(super) fn scan(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     }
     let mut found: Vec<Vec<u8>> = Vec::new();
     let next = cx.keyspace.scan(cursor, count as usize, |key, value| {
-        let of_kind = kind.is_none_or(|kind| kind.eq_ignore_ascii_case(value.type_name().as_bytes()));
+        let of_kind =
+            kind.is_none_or(|kind| kind.eq_ignore_ascii_case(value.type_name().as_bytes()));
         if of_kind && pattern.is_none_or(|pattern| matches(pattern, key)) {
             found.push(key.to_vec());
         }
@@ -135,7 +173,11 @@ pub(super) fn scan(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-pub(super) fn randomkey(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn randomkey(
+    cx: &mut Context<'_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     match cx.keyspace.random_key() {
         Some(key) => reply.bulk(&key),
         None => reply.null(),
@@ -155,7 +197,11 @@ pub(super) fn encoding(value: &Value) -> &'static str {
     }
 }
 
-pub(super) fn object_encoding(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn object_encoding(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     match cx.keyspace.view(args.at(2), Access::Peek) {
         Some(view) => reply.bulk(encoding(view.value).as_bytes()),
         None => reply.null(),
@@ -163,7 +209,11 @@ pub(super) fn object_encoding(cx: &mut Context<'_>, args: Args<'_>, reply: &mut 
     Ok(())
 }
 
-pub(super) fn object_refcount(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn object_refcount(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     match cx.keyspace.view(args.at(2), Access::Peek) {
         Some(_) => reply.int(1),
         None => reply.null(),
@@ -171,7 +221,11 @@ pub(super) fn object_refcount(cx: &mut Context<'_>, args: Args<'_>, reply: &mut 
     Ok(())
 }
 
-pub(super) fn object_idletime(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn object_idletime(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     match cx.keyspace.view(args.at(2), Access::Peek) {
         Some(view) => reply.int(view.idle_s as i64),
         None => reply.null(),
@@ -179,7 +233,11 @@ pub(super) fn object_idletime(cx: &mut Context<'_>, args: Args<'_>, reply: &mut 
     Ok(())
 }
 
-pub(super) fn object_freq(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn object_freq(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     if cx.keyspace.view(args.at(2), Access::Peek).is_none() {
         reply.null();
         return Ok(());

@@ -1,6 +1,6 @@
 //! Finds the row of a command by its name, in any case.
 
-use super::{COMMANDS, Command};
+use super::{COMMANDS, Command, flag};
 use crate::resp::{Args, Error};
 use std::sync::LazyLock;
 
@@ -64,11 +64,11 @@ pub fn lookup(args: Args<'_>) -> Result<Found, Error> {
     let name = args.at(1);
     let sub = found.row.subcommands.iter().zip(found.id + 1..);
     match sub.into_iter().find(|(row, _)| row.name.as_bytes().eq_ignore_ascii_case(name)) {
-        Some((row, id)) => {
-            let found = INDEX.found[id as usize];
-            if row.accepts(args.len()) { Ok(found) } else { Err(Error::arity(found.full_name)) }
+        Some((row, id)) if row.accepts(args.len()) => Ok(INDEX.found[id as usize]),
+        Some((_, id)) if !found.row.has(flag::LOOSE) => {
+            Err(Error::arity(INDEX.found[id as usize].full_name))
         }
-        None => Err(unknown_subcommand(found.row, name)),
+        _ => Err(unknown_subcommand(found.row, name)),
     }
 }
 
@@ -104,23 +104,32 @@ fn hash(name: &[u8]) -> usize {
 }
 
 fn unknown_command(args: Args<'_>) -> Error {
-    let name = args.at(0);
-    let mut listed = String::new();
+    let mut listed = Vec::new();
     for arg in args.from(1) {
         if listed.len() >= 128 {
             break;
         }
         let room = 128 - listed.len();
-        listed.push('\'');
-        listed.push_str(&String::from_utf8_lossy(&arg[..arg.len().min(room)]));
-        listed.push_str("' ");
+        listed.push(b'\'');
+        listed.extend_from_slice(shown(arg, room));
+        listed.extend_from_slice(b"' ");
     }
-    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
-    Error::from(format!("ERR unknown command '{name}', with args beginning with: {listed}"))
+    let (name, with) = (shown(args.at(0), 128), b"', with args beginning with: ");
+    Error::from_parts(&[b"ERR unknown command '", name, with, &listed])
 }
 
 fn unknown_subcommand(container: &Command, name: &[u8]) -> Error {
-    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
     let upper = container.name.to_uppercase();
-    Error::from(format!("ERR unknown subcommand '{name}'. Try {upper} HELP."))
+    let what: &[u8] = if container.has(flag::LOOSE) {
+        b"ERR unknown subcommand or wrong number of arguments for '"
+    } else {
+        b"ERR unknown subcommand '"
+    };
+    Error::from_parts(&[what, shown(name, 128), b"'. Try ", upper.as_bytes(), b" HELP."])
+}
+
+/// As much of an argument as an error shows: to Redis it is a C string, which ends at a NUL.
+fn shown(arg: &[u8], most: usize) -> &[u8] {
+    let arg = &arg[..arg.len().min(most)];
+    &arg[..arg.iter().position(|&b| b == 0).unwrap_or(arg.len())]
 }

@@ -11,9 +11,7 @@ fn add(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, by: i64) -> 
         Some(Value::Str(bytes)) => parse_int(bytes).ok_or(Error::NOT_INTEGER)?,
         None => 0,
     };
-    let new = old
-        .checked_add(by)
-        .ok_or(Error::new("ERR increment or decrement would overflow"))?;
+    let new = old.checked_add(by).ok_or(Error::new("ERR increment or decrement would overflow"))?;
     put(cx, args, itoa::Buffer::new().format(new).as_bytes())?;
     reply.int(new);
     Ok(())
@@ -23,26 +21,46 @@ fn put(cx: &mut Context<'_>, args: Args<'_>, text: &[u8]) -> Result<(), Error> {
     cx.keyspace.put(key(args), Value::Str(Bytes::copy_from_slice(text)), Expiry::Keep)
 }
 
-pub(super) fn incr(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn incr(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     add(cx, args, reply, 1)
 }
 
-pub(super) fn decr(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn decr(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     add(cx, args, reply, -1)
 }
 
-pub(super) fn incrby(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn incrby(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let by = int(args.at(2))?;
     add(cx, args, reply, by)
 }
 
-pub(super) fn decrby(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn decrby(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let by = int(args.at(2))?;
     let by = by.checked_neg().ok_or(Error::new("ERR decrement would overflow"))?;
     add(cx, args, reply, by)
 }
 
-pub(super) fn incrbyfloat(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn incrbyfloat(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let old = match cx.keyspace.view(key(args), Access::Write).map(|view| view.value) {
         Some(Value::Str(bytes)) => float(bytes).ok_or(Error::NOT_FLOAT)?,
         None => 0.0,

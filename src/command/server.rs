@@ -7,7 +7,11 @@ use crate::stats::info;
 use crate::stats::process;
 use crate::store::Access;
 
-pub(super) fn dbsize(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn dbsize(
+    cx: &mut Context<'_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let db = usize::from(cx.keyspace.db);
     reply.int(cx.keyspace.db_stats()[db].keys as i64);
     Ok(())
@@ -18,14 +22,22 @@ fn check_flush(args: Args<'_>) -> Result<(), Error> {
     if known { Ok(()) } else { Err(Error::SYNTAX) }
 }
 
-pub(super) fn flushall(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn flushall(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     check_flush(args)?;
     cx.keyspace.flush(None);
     reply.ok();
     Ok(())
 }
 
-pub(super) fn flushdb(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn flushdb(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     check_flush(args)?;
     let db = cx.keyspace.db;
     cx.keyspace.flush(Some(db));
@@ -33,13 +45,21 @@ pub(super) fn flushdb(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_
     Ok(())
 }
 
-pub(super) fn info(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn info(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let sections = info::wanted(args.from(1));
     reply.verbatim(&info::render(cx.server, &cx.keyspace, &sections));
     Ok(())
 }
 
-pub(super) fn memory_usage(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn memory_usage(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     match args.len() {
         3 => {}
         5 if args.is(3, "SAMPLES") => {
@@ -56,7 +76,11 @@ pub(super) fn memory_usage(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Rep
     Ok(())
 }
 
-pub(super) fn memory_stats(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn memory_stats(
+    cx: &mut Context<'_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (allocated, active, resident) = process::allocator();
     let rss = process::resident_bytes();
     let (used, peak) = match cx.keyspace.store() {
@@ -64,6 +88,13 @@ pub(super) fn memory_stats(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<
         None => (0, 0),
     };
     let keys: u64 = cx.keyspace.db_stats().iter().map(|db| db.keys).sum();
+    let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    // Worked out anew by a coordinator, from the sums.
+    let ratios = [
+        ("dataset.percentage", 100.0 * ratio(used, used)),
+        ("peak.percentage", 100.0 * ratio(used, peak)),
+        ("fragmentation", ratio(rss, used)),
+    ];
     let fields = [
         ("peak.allocated", peak),
         ("total.allocated", used),
@@ -83,15 +114,23 @@ pub(super) fn memory_stats(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<
         ("allocator.resident", resident),
         ("rss.bytes", rss),
     ];
-    reply.map(fields.len());
+    reply.map(fields.len() + ratios.len());
     for (name, value) in fields {
         reply.bulk(name.as_bytes());
         reply.int(value as i64);
     }
+    for (name, value) in ratios {
+        reply.bulk(name.as_bytes());
+        reply.double(value);
+    }
     Ok(())
 }
 
-pub(super) fn module_list(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn module_list(
+    _: &mut Context<'_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     reply.array(0);
     Ok(())
 }
@@ -112,16 +151,25 @@ pub(super) fn time(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> 
     Ok(())
 }
 
-pub(super) fn shutdown(cx: &mut Context<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Result<(), Error> {
-    for option in args.from(1) {
-        match option.to_ascii_uppercase().as_slice() {
-            b"SAVE" => {
-                return Err(Error::new("ERR this cache keeps nothing on disk; use SHUTDOWN NOSAVE"));
-            }
-            b"ABORT" => return Err(Error::new("ERR No shutdown in progress.")),
-            b"NOSAVE" | b"NOW" | b"FORCE" => {}
-            _ => return Err(Error::SYNTAX),
-        }
+pub(super) fn shutdown(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<(), Error> {
+    let known = ["SAVE", "NOSAVE", "NOW", "FORCE", "ABORT"];
+    let given = |word: &str| (1..args.len()).any(|at| args.is(at, word));
+    let abort = given("ABORT");
+    if (1..args.len()).any(|at| !known.iter().any(|word| args.is(at, word)))
+        || (given("SAVE") && given("NOSAVE"))
+        || (abort && args.len() > 2)
+    {
+        return Err(Error::SYNTAX);
+    }
+    if abort {
+        return Err(Error::new("ERR No shutdown in progress."));
+    }
+    if given("SAVE") {
+        return Err(Error::new("ERR this cache keeps nothing on disk; use SHUTDOWN NOSAVE"));
     }
     tracing::info!(client = cx.session.client.addr, "SHUTDOWN: stopping");
     cx.server.stop();

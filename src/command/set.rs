@@ -20,7 +20,11 @@ enum Condition {
     IfPresent,
 }
 
-pub(super) fn set(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn set(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (mut condition, mut get, mut keep, mut time) = (Condition::Always, false, false, None);
     let mut at = 3;
     while let Some(option) = args.get(at) {
@@ -81,7 +85,11 @@ fn apply_set(
     Ok(())
 }
 
-pub(super) fn setnx(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn setnx(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let absent = !cx.keyspace.contains(key(args));
     if absent {
         cx.keyspace.put(key(args), value(args.at(2)), Expiry::Never)?;
@@ -90,21 +98,33 @@ pub(super) fn setnx(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-pub(super) fn setex(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn setex(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let at = expires_at(args.at(2), Unit::SECONDS, cx.now(), "setex")?;
     cx.keyspace.put(key(args), value(args.at(3)), Expiry::At(at))?;
     reply.ok();
     Ok(())
 }
 
-pub(super) fn psetex(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn psetex(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let at = expires_at(args.at(2), Unit::MILLISECONDS, cx.now(), "psetex")?;
     cx.keyspace.put(key(args), value(args.at(3)), Expiry::At(at))?;
     reply.ok();
     Ok(())
 }
 
-pub(super) fn getset(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn getset(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let old = string(cx, key(args));
     cx.keyspace.put(key(args), value(args.at(2)), Expiry::Never)?;
     match old {
@@ -114,7 +134,11 @@ pub(super) fn getset(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
     Ok(())
 }
 
-pub(super) fn getex(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn getex(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let expiry = match (args.get(2), args.get(3), args.len()) {
         (None, ..) => Ok(Expiry::Keep),
         (Some(_), None, 3) if args.is(2, "PERSIST") => Ok(Expiry::Never),
@@ -134,13 +158,21 @@ pub(super) fn getex(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
-pub(super) fn mset(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn mset(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     put_pairs(cx, args, "mset")?;
     reply.ok();
     Ok(())
 }
 
-pub(super) fn msetnx(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn msetnx(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     if args.len().is_multiple_of(2) {
         return Err(Error::arity("msetnx"));
     }

@@ -5,7 +5,11 @@ use super::options::{check_len, int, key, len_for_write, range, string};
 use crate::resp::{Args, Error, Reply};
 use crate::store::Value;
 
-pub(super) fn get(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn get(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     match cx.keyspace.get(key(args)) {
         Some(Value::Str(bytes)) => reply.bulk_shared(bytes),
         None => reply.null(),
@@ -13,7 +17,11 @@ pub(super) fn get(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
     Ok(())
 }
 
-pub(super) fn mget(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn mget(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     reply.array(args.len() - 1);
     for key in args.from(1) {
         match cx.keyspace.get(key) {
@@ -24,7 +32,11 @@ pub(super) fn mget(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     Ok(())
 }
 
-pub(super) fn getdel(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn getdel(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     match string(cx, key(args)) {
         Some(bytes) => {
             cx.keyspace.remove(key(args));
@@ -35,13 +47,21 @@ pub(super) fn getdel(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
     Ok(())
 }
 
-pub(super) fn strlen(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn strlen(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let len = cx.keyspace.get(key(args)).map_or(0, |Value::Str(bytes)| bytes.len());
     reply.int(len as i64);
     Ok(())
 }
 
-pub(super) fn getrange(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn getrange(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (start, end) = (int(args.at(2))?, int(args.at(3))?);
     match cx.keyspace.get(key(args)) {
         Some(Value::Str(bytes)) => match range(start, end, bytes.len()) {
@@ -53,7 +73,11 @@ pub(super) fn getrange(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'
     Ok(())
 }
 
-pub(super) fn append(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn append(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let added = args.at(2);
     let new_len = len_for_write(cx, key(args)) + added.len();
     check_len(cx, new_len)?;
@@ -62,7 +86,11 @@ pub(super) fn append(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>
     Ok(())
 }
 
-pub(super) fn setrange(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn setrange(
+    cx: &mut Context<'_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let (offset, new) = (int(args.at(2))?, args.at(3));
     let Ok(offset) = usize::try_from(offset) else {
         return Err(Error::new("ERR offset is out of range"));

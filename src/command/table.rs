@@ -7,15 +7,34 @@ use super::{set, strings, transactions};
 
 const READ: u16 = READONLY | FAST;
 const UPDATE: u16 = WRITE | DENYOOM | FAST;
-const SESSION: u16 = CONNECTION | FAST | LOADING;
+const SESSION: u16 = CONNECTION | FAST;
 
 /// The parts of a row that a command says about itself: name, arity, flags, since, syntax, summary.
 type About = (&'static str, i16, u16, &'static str, &'static str, &'static str);
 
-const fn row(about: About, group: Group, keys: Keys, route: Route, lock: Lock, handler: Handler) -> Command {
+const fn row(
+    about: About,
+    group: Group,
+    keys: Keys,
+    route: Route,
+    lock: Lock,
+    handler: Handler,
+) -> Command {
     let (name, arity, flags, since, syntax, summary) = about;
     let run = Run { lock, handler };
-    Command { name, arity, keys, flags, group, since, route, run, syntax, summary, subcommands: &[] }
+    Command {
+        name,
+        arity,
+        keys,
+        flags,
+        group,
+        since,
+        route,
+        run,
+        syntax,
+        summary,
+        subcommands: &[],
+    }
 }
 
 /// A command whose keys lie in one slot.
@@ -39,12 +58,17 @@ const fn whole(about: About, group: Group, route: Route, handler: Handler) -> Co
 }
 
 /// A container of subcommands; called without one it runs `handler`.
-const fn container(about: About, group: Group, handler: Handler, subcommands: &'static [Command]) -> Command {
+const fn container(
+    about: About,
+    group: Group,
+    handler: Handler,
+    subcommands: &'static [Command],
+) -> Command {
     Command { subcommands, ..local(about, group, handler) }
 }
 
 const fn help(container: &'static str) -> Command {
-    local((container, 2, LOADING, "5.0.0", "", "Lists the subcommands."), Group::Server, introspect::help)
+    local((container, 2, 0, "5.0.0", "", "Lists the subcommands."), Group::Server, introspect::help)
 }
 
 /// Every command, by group.
@@ -106,7 +130,7 @@ pub static COMMANDS: &[Command] = &[
     local(("wait", 3, CONNECTION, "3.0.0", "numreplicas timeout", "Returns the number of replicas: 0."), Group::Generic, connection::wait),
 
     local(("auth", -2, SESSION | NO_AUTH, "1.0.0", "[username] password", "Authenticates the connection."), Group::Connection, connection::auth),
-    container(("client", -2, CONNECTION | LOADING, "2.4.0", "subcommand", "Asks about and controls client connections."), Group::Connection, introspect::help, &[
+    container(("client", -2, CONNECTION, "2.4.0", "subcommand", "Asks about and controls client connections."), Group::Connection, introspect::help, &[
         local(("getname", 2, SESSION, "2.6.9", "", "Returns the name of the connection."), Group::Connection, clients::getname),
         help("help"),
         local(("id", 2, SESSION, "5.0.0", "", "Returns the number of the connection."), Group::Connection, clients::id),
@@ -125,27 +149,27 @@ pub static COMMANDS: &[Command] = &[
     local(("reset", 1, SESSION | NO_AUTH | IMMEDIATE | BARRIER, "6.2.0", "", "Brings the connection back to its first state."), Group::Connection, connection::reset),
     local(("select", 2, SESSION, "1.0.0", "index", "Chooses one of 16 databases."), Group::Connection, connection::select),
 
-    container(("acl", -2, ADMIN | LOADING, "6.0.0", "subcommand", "Access control: one user, `default`."), Group::Server, introspect::help, &[
+    container(("acl", -2, ADMIN, "6.0.0", "subcommand", "Access control: one user, `default`."), Group::Server, introspect::help, &[
         help("help"),
-        local(("whoami", 2, LOADING, "6.0.0", "", "Returns the user of the connection."), Group::Server, connection::acl_whoami),
+        local(("whoami", 2, 0, "6.0.0", "", "Returns the user of the connection."), Group::Server, connection::acl_whoami),
     ]),
-    container(("command", -1, CONNECTION | LOADING, "2.8.13", "[subcommand]", "Describes the commands."), Group::Server, introspect::command, &[
-        local(("count", 2, LOADING, "2.8.13", "", "Counts the commands."), Group::Server, introspect::count),
-        local(("docs", -2, LOADING, "7.0.0", "[command-name [command-name ...]]", "Documents commands."), Group::Server, introspect::docs),
-        local(("getkeys", -3, LOADING, "2.8.13", "command [arg ...]", "Finds the keys in a request."), Group::Server, introspect::getkeys),
-        local(("getkeysandflags", -3, LOADING, "7.0.0", "command [arg ...]", "Finds the keys in a request and what is done with them."), Group::Server, introspect::getkeysandflags),
+    container(("command", -1, CONNECTION, "2.8.13", "[subcommand]", "Describes the commands."), Group::Server, introspect::command, &[
+        local(("count", 2, 0, "2.8.13", "", "Counts the commands."), Group::Server, introspect::count),
+        local(("docs", -2, 0, "7.0.0", "[command-name [command-name ...]]", "Documents commands."), Group::Server, introspect::docs),
+        local(("getkeys", -4, 0, "2.8.13", "command [arg ...]", "Finds the keys in a request."), Group::Server, introspect::getkeys),
+        local(("getkeysandflags", -4, 0, "7.0.0", "command [arg ...]", "Finds the keys in a request and what is done with them."), Group::Server, introspect::getkeysandflags),
         help("help"),
-        local(("info", -2, LOADING, "2.8.13", "[command-name [command-name ...]]", "Describes commands."), Group::Server, introspect::info),
-        local(("list", -2, LOADING, "7.0.0", "[FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern]", "Lists the commands."), Group::Server, introspect::list),
+        local(("info", -2, 0, "2.8.13", "[command-name [command-name ...]]", "Describes commands."), Group::Server, introspect::info),
+        local(("list", -2, 0, "7.0.0", "[FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern]", "Lists the commands."), Group::Server, introspect::list),
     ]),
-    container(("config", -2, ADMIN | LOADING, "2.0.0", "subcommand", "Reads and changes parameters."), Group::Server, introspect::help, &[
-        row(("get", -3, ADMIN | DANGEROUS | LOADING, "2.0.0", "parameter [parameter ...]", "Returns parameters that match patterns."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::ConfigGet), Lock::None, config::get),
+    container(("config", -2, ADMIN, "2.0.0", "subcommand", "Reads and changes parameters."), Group::Server, introspect::help, &[
+        row(("get", -3, ADMIN | DANGEROUS, "2.0.0", "parameter [parameter ...]", "Returns parameters that match patterns."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::ConfigGet), Lock::None, config::get),
         help("help"),
-        row(("resetstat", 2, ADMIN | DANGEROUS | LOADING, "2.0.0", "", "Sets the statistics to zero."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::AllOk), Lock::All, config::resetstat),
-        row(("set", -4, ADMIN | DANGEROUS | LOADING, "2.0.0", "parameter value [parameter value ...]", "Changes parameters at run time."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::ConfigSet), Lock::None, config::set),
+        row(("resetstat", 2, ADMIN | DANGEROUS, "2.0.0", "", "Sets the statistics to zero."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::AllOk), Lock::All, config::resetstat),
+        row(("set", -4, ADMIN | DANGEROUS, "2.0.0", "parameter value [parameter value ...]", "Changes parameters at run time."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::ConfigSet), Lock::None, config::set),
     ]),
     whole(("dbsize", 1, READ, "1.0.0", "", "Counts the keys of the database."), Group::Server, Route::AllNodes(Merge::Sum), server::dbsize),
-    container(("debug", -2, ADMIN | LOADING | DANGEROUS, "1.0.0", "subcommand", "Helps tests."), Group::Server, introspect::help, &[
+    container(("debug", -2, ADMIN | DANGEROUS | LOOSE, "1.0.0", "subcommand", "Helps tests."), Group::Server, introspect::help, &[
         help("help"),
         keyed(("object", 3, READONLY | ADMIN, "1.0.0", "key", "Tells how a value is kept."), Group::Server, Keys::SUBCOMMAND, debug::object),
         local(("protocol", 3, ADMIN, "6.0.0", "STRING | INTEGER | DOUBLE | NULL | ARRAY | SET | MAP | ATTRIB | PUSH | VERBATIM | TRUE | FALSE", "Answers with a value of the type."), Group::Server, debug::protocol),
@@ -154,7 +178,7 @@ pub static COMMANDS: &[Command] = &[
     ]),
     whole(("flushall", -1, WRITE | DANGEROUS, "1.0.0", "[ASYNC | SYNC]", "Deletes all keys."), Group::Server, Route::AllNodes(Merge::AllOk), server::flushall),
     whole(("flushdb", -1, WRITE | DANGEROUS, "1.0.0", "[ASYNC | SYNC]", "Deletes all keys of the database."), Group::Server, Route::AllNodes(Merge::AllOk), server::flushdb),
-    row(("info", -1, DANGEROUS | LOADING, "1.0.0", "[section [section ...]]", "Returns statistics and state."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::Info), Lock::All, server::info),
+    row(("info", -1, DANGEROUS, "1.0.0", "[section [section ...]]", "Returns statistics and state."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::Info), Lock::All, server::info),
     container(("memory", -2, READONLY, "4.0.0", "subcommand", "Tells what memory is used for."), Group::Server, introspect::help, &[
         help("help"),
         whole(("stats", 2, READONLY, "4.0.0", "", "Returns what memory is used for."), Group::Server, Route::AllNodes(Merge::Fields), server::memory_stats),
@@ -164,16 +188,16 @@ pub static COMMANDS: &[Command] = &[
         help("help"),
         local(("list", 2, ADMIN, "4.0.0", "", "Lists the modules: none."), Group::Server, server::module_list),
     ]),
-    local(("role", 1, FAST | LOADING | ADMIN, "2.8.12", "", "Returns the replication role: always a master without replicas."), Group::Server, server::role),
-    local(("shutdown", -1, ADMIN | NO_MULTI | LOADING | DANGEROUS | BARRIER, "1.0.0", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "Stops the server, when the replies in flight are sent."), Group::Server, server::shutdown),
-    local(("time", 1, FAST | LOADING, "2.6.0", "", "Returns the time, as seconds and microseconds."), Group::Server, server::time),
+    local(("role", 1, FAST | ADMIN, "2.8.12", "", "Returns the replication role: always a master without replicas."), Group::Server, server::role),
+    local(("shutdown", -1, ADMIN | NO_MULTI | DANGEROUS | BARRIER, "1.0.0", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "Stops the server, when the replies in flight are sent."), Group::Server, server::shutdown),
+    local(("time", 1, FAST, "2.6.0", "", "Returns the time, as seconds and microseconds."), Group::Server, server::time),
 
-    local(("discard", 1, FAST | IMMEDIATE | LOADING, "2.0.0", "", "Forgets the queued commands."), Group::Transactions, transactions::discard),
-    row(("exec", 1, IMMEDIATE | LOADING, "1.2.0", "", "Executes the queued commands; atomic on each node."), Group::Transactions, Keys::NONE, Route::Transaction, Lock::Queue, transactions::exec),
-    local(("multi", 1, FAST | IMMEDIATE | LOADING, "1.2.0", "", "Queues the commands that follow."), Group::Transactions, transactions::multi),
+    local(("discard", 1, FAST | IMMEDIATE, "2.0.0", "", "Forgets the queued commands."), Group::Transactions, transactions::discard),
+    row(("exec", 1, IMMEDIATE, "1.2.0", "", "Executes the queued commands; atomic on each node."), Group::Transactions, Keys::NONE, Route::Transaction, Lock::Queue, transactions::exec),
+    local(("multi", 1, FAST | IMMEDIATE, "1.2.0", "", "Queues the commands that follow."), Group::Transactions, transactions::multi),
 
-    local(("cluster", -2, LOADING, "3.0.0", "subcommand", "Answers that this server is not part of a Redis Cluster."), Group::Cluster, server::cluster),
-    container(("larder", -2, ADMIN | LOADING, "7.4.0", "subcommand", "What Larder's own servers say to each other."), Group::Cluster, introspect::help, &[
+    local(("cluster", -2, 0, "3.0.0", "subcommand", "Answers that this server is not part of a Redis Cluster."), Group::Cluster, server::cluster),
+    container(("larder", -2, ADMIN, "7.4.0", "subcommand", "What Larder's own servers say to each other."), Group::Cluster, introspect::help, &[
         help("help"),
         local(("table", 4, ADMIN, "7.4.0", "hash coordinator", "A coordinator tells a node the hash of its slot table; the node refuses a second, different one."), Group::Cluster, connection::larder_table),
     ]),

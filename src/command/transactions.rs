@@ -12,7 +12,11 @@ pub(super) fn multi(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) ->
     Ok(())
 }
 
-pub(super) fn discard(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn discard(
+    cx: &mut Context<'_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     if cx.session.queue.take().is_none() {
         return Err(Error::new("ERR DISCARD without MULTI"));
     }

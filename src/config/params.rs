@@ -145,7 +145,7 @@ pub static PARAMS: &[Param] = &[
         "Password that clients must give with AUTH or HELLO; rather by environment or file, which other users of the machine cannot see"),
     run_time(Id::ProtectedMode, "protected-mode", Kind::Bool, "yes", Scope::Server,
         "Without a password, refuse clients that do not come from this machine: yes or no"),
-    run_time(Id::Maxclients, "maxclients", Kind::Number { min: 1, max: 1_000_000 }, "10000", Scope::Server,
+    run_time(Id::Maxclients, "maxclients", Kind::Number { min: 1, max: u32::MAX as i64 }, "10000", Scope::Server,
         "Most clients at once"),
     run_time(Id::Timeout, "timeout", Kind::Number { min: 0, max: i32::MAX as i64 }, "0", Scope::Server,
         "Close a client that was idle for so many seconds, 0 = never"),

@@ -23,7 +23,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
 pub fn format_size(bytes: u64) -> String {
     for (unit, name) in [(1u64 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")] {
         if bytes >= unit {
-            return if bytes % unit == 0 {
+            return if bytes.is_multiple_of(unit) {
                 format!("{}{name}", bytes / unit)
             } else {
                 format!("{:.1}{name}", bytes as f64 / unit as f64)
@@ -43,10 +43,7 @@ pub(super) fn parse(kind: &Kind, text: &str) -> Result<u64, String> {
         },
         Kind::Choice(names) => match names.iter().position(|n| n.eq_ignore_ascii_case(text)) {
             Some(place) => Ok(place as u64),
-            None => Err(format!(
-                "argument(s) must be one of the following: {}",
-                names.join(", ")
-            )),
+            None => Err(format!("argument(s) must be one of the following: {}", names.join(", "))),
         },
         Kind::Size { min, max } => {
             let value = parse_size(text).ok_or("argument must be a memory value")?;
@@ -56,8 +53,7 @@ pub(super) fn parse(kind: &Kind, text: &str) -> Result<u64, String> {
             Ok(value)
         }
         Kind::Number { min, max } => {
-            let value =
-                parse_number(text).ok_or("argument couldn't be parsed into an integer")?;
+            let value = parse_number(text).ok_or("argument couldn't be parsed into an integer")?;
             if value < *min || value > *max {
                 return Err(format!("argument must be between {min} and {max} inclusive"));
             }
@@ -73,9 +69,14 @@ mod tests {
 
     #[test]
     fn sizes_are_written_as_redis_writes_them() {
-        for (text, bytes) in
-            [("0", 0), ("100", 100), ("1k", 1000), ("1KB", 1024), ("256mb", 256 << 20), ("1Gb", 1 << 30)]
-        {
+        for (text, bytes) in [
+            ("0", 0),
+            ("100", 100),
+            ("1k", 1000),
+            ("1KB", 1024),
+            ("256mb", 256 << 20),
+            ("1Gb", 1 << 30),
+        ] {
             assert_eq!(parse_size(text), Some(bytes), "{text}");
         }
         for text in ["", "mb", "-1", "1.5gb", "12xx", "99999999999gb"] {

@@ -8,7 +8,8 @@ use bytes::{Bytes, BytesMut};
 use std::collections::HashMap;
 
 /// The sections for which the nodes are asked.
-pub(super) const SECTIONS_OF_NODES: [&str; 5] = ["memory", "persistence", "stats", "keyspace", "nodes"];
+pub(super) const SECTIONS_OF_NODES: [&str; 5] =
+    ["memory", "persistence", "stats", "keyspace", "nodes"];
 
 /// Fields that are the sums of the nodes' ones.
 const SUMS: [&str; 11] = [
@@ -125,9 +126,15 @@ fn own_sections(own: &str, nodes: &[(&String, Fields)]) -> String {
             "mem_fragmentation_bytes" => {
                 (sums["used_memory_rss"] as i64 - sums["used_memory"] as i64).to_string()
             }
-            "allocator_frag_ratio" => format!("{:.2}", ratio("allocator_active", "allocator_allocated")),
-            "allocator_rss_ratio" => format!("{:.2}", ratio("allocator_resident", "allocator_active")),
-            "rss_overhead_ratio" => format!("{:.2}", ratio("used_memory_rss", "allocator_resident")),
+            "allocator_frag_ratio" => {
+                format!("{:.2}", ratio("allocator_active", "allocator_allocated"))
+            }
+            "allocator_rss_ratio" => {
+                format!("{:.2}", ratio("allocator_resident", "allocator_active"))
+            }
+            "rss_overhead_ratio" => {
+                format!("{:.2}", ratio("used_memory_rss", "allocator_resident"))
+            }
             "used_memory_peak_perc" => {
                 format!("{:.2}%", 100.0 * ratio("used_memory", "used_memory_peak"))
             }

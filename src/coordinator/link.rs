@@ -173,7 +173,10 @@ impl Link {
         };
         for InFlight { target, begin, since } in failed {
             let error = if begin < sent {
-                Error::from(format!("ERR node {} {why}; the command may or may not have run", self.addr))
+                Error::from(format!(
+                    "ERR node {} {why}; the command may or may not have run",
+                    self.addr
+                ))
             } else {
                 Error::CLUSTER_DOWN
             };
@@ -253,7 +256,11 @@ async fn run(link: Rc<Link>) {
         link.state.set(State::Down);
         link.fail_all(&format!("{ended:#}"));
         if !complained && link.speaks() {
-            tracing::warn!(node = link.addr, reason = format!("{ended:#}"), "node is down: its keys answer errors");
+            tracing::warn!(
+                node = link.addr,
+                reason = format!("{ended:#}"),
+                "node is down: its keys answer errors"
+            );
         }
         complained = true;
         let jittered = pause.mul_f64(0.5 + fastrand::f64());
@@ -277,7 +284,9 @@ async fn connect(link: &Link) -> Result<TcpStream> {
         (Proto::Resp2, b"") => {}
         (Proto::Resp2, password) => requests.push(vec![b"AUTH", password]),
         (Proto::Resp3, b"") => requests.push(vec![b"HELLO", b"3"]),
-        (Proto::Resp3, password) => requests.push(vec![b"HELLO", b"3", b"AUTH", b"default", password]),
+        (Proto::Resp3, password) => {
+            requests.push(vec![b"HELLO", b"3", b"AUTH", b"default", password])
+        }
     }
     requests.push(vec![b"LARDER", b"TABLE", settings.table.as_bytes(), settings.name.as_bytes()]);
     requests.push(vec![b"CLIENT", b"SETNAME", b"larder-coordinator"]);
@@ -317,13 +326,8 @@ async fn connect(link: &Link) -> Result<TcpStream> {
 
 /// Carries requests and replies until the connection breaks; answers why it did.
 async fn serve(link: &Rc<Link>, stream: &TcpStream) -> String {
-    let mut carrier = Carrier {
-        link,
-        stream,
-        buf: BytesMut::new(),
-        framer: Framer::default(),
-        deadline: None,
-    };
+    let mut carrier =
+        Carrier { link, stream, buf: BytesMut::new(), framer: Framer::default(), deadline: None };
     std::future::poll_fn(|cx| carrier.poll(cx)).await
 }
 

@@ -2,7 +2,7 @@
 
 use crate::command::Merge;
 use crate::config::{PARAMS, Scope};
-use crate::resp::{Framer, Proto, parse_int};
+use crate::resp::{Framer, Output, Proto, Reply, parse_int};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
 
@@ -120,7 +120,7 @@ pub(super) fn merge(
 fn random(replies: &[Bytes]) -> Option<&[u8]> {
     let (keys, sizes) = replies.split_at(replies.len() / 2);
     let sizes: Vec<i64> = sizes.iter().map(|size| int(size)).collect::<Option<_>>()?;
-    let mut number = fastrand::i64(..sizes.iter().sum::<i64>().max(1));
+    let mut number = fastrand::i64(0..sizes.iter().sum::<i64>().max(1));
     for (key, size) in keys.iter().zip(&sizes) {
         if number < *size {
             return Some(key);
@@ -130,30 +130,55 @@ fn random(replies: &[Bytes]) -> Option<&[u8]> {
     keys.first().map(Bytes::as_ref)
 }
 
-/// Maps of names to numbers, added up; averages are worked out anew.
+/// Maps of names to numbers, added up; averages and ratios are worked out anew.
 fn fields(replies: &[Bytes], proto: Proto, out: &mut BytesMut) -> Option<()> {
-    let mut sums: Vec<(Vec<u8>, i64)> = Vec::new();
+    let mut sums: Vec<(Vec<u8>, Option<i64>)> = Vec::new();
     for reply in replies {
         for pair in elements(reply)?.chunks_exact(2) {
-            let (name, value) = (text(&reply[pair[0].clone()])?, int(&reply[pair[1].clone()])?);
+            let (name, value) = (text(&reply[pair[0].clone()])?, int(&reply[pair[1].clone()]));
             match sums.iter_mut().find(|(known, _)| known == name) {
-                Some((_, sum)) => *sum += value,
+                Some((_, sum)) => *sum = sum.zip(value).map(|(sum, value)| sum + value),
                 None => sums.push((name.to_vec(), value)),
             }
         }
     }
-    let of = |wanted: &[u8]| sums.iter().find(|(name, _)| name == wanted).map_or(0, |sum| sum.1);
-    let mean = of(b"total.allocated").checked_div(of(b"keys.count")).unwrap_or(0);
-    map(out, proto, sums.len());
+    let of = |wanted: &[u8]| {
+        sums.iter().find(|(name, _)| name == wanted).and_then(|sum| sum.1).unwrap_or(0)
+    };
+    let ratio = |part: &[u8], whole: &[u8]| match of(whole) {
+        0 => 0.0,
+        whole => of(part) as f64 / whole as f64,
+    };
+    let mut output = Output::default();
+    let mut reply = Reply::new(&mut output, proto);
+    reply.map(sums.len());
     for (name, sum) in &sums {
-        bulk(out, name);
-        header(out, b':', if name == b"keys.bytes-per-key" { mean } else { *sum });
+        reply.bulk(name);
+        match (name.as_slice(), sum) {
+            (b"keys.bytes-per-key", _) => {
+                reply.int(of(b"total.allocated").checked_div(of(b"keys.count")).unwrap_or(0));
+            }
+            (b"dataset.percentage", _) => {
+                reply.double(100.0 * ratio(b"dataset.bytes", b"total.allocated"));
+            }
+            (b"peak.percentage", _) => {
+                reply.double(100.0 * ratio(b"total.allocated", b"peak.allocated"));
+            }
+            (b"fragmentation", _) => reply.double(ratio(b"rss.bytes", b"total.allocated")),
+            (_, sum) => reply.int((*sum)?),
+        }
     }
+    out.extend_from_slice(&output.take());
     Some(())
 }
 
 /// A step of SCAN: the cursor names the node it goes on at.
-pub(super) fn cursor(node: usize, nodes: usize, replies: &[Bytes], out: &mut BytesMut) -> Option<()> {
+pub(super) fn cursor(
+    node: usize,
+    nodes: usize,
+    replies: &[Bytes],
+    out: &mut BytesMut,
+) -> Option<()> {
     let reply = replies.first()?;
     let found = elements(reply)?;
     let [cursor, keys] = found.as_slice() else { return None };
@@ -219,7 +244,8 @@ mod tests {
     use super::*;
 
     fn run(rule: Merge, keys: &[Vec<u32>], replies: &[&'static str]) -> Option<String> {
-        let replies: Vec<Bytes> = replies.iter().map(|reply| Bytes::from_static(reply.as_bytes())).collect();
+        let replies: Vec<Bytes> =
+            replies.iter().map(|reply| Bytes::from_static(reply.as_bytes())).collect();
         let mut out = BytesMut::new();
         let total = keys.iter().map(Vec::len).sum();
         merge(rule, total, keys, &replies, Proto::Resp2, &mut out)?;
@@ -240,7 +266,10 @@ mod tests {
         assert_eq!(run(Merge::Sum, &[], &[":1\r\n", ":0\r\n", ":41\r\n"]).unwrap(), ":42\r\n");
         assert_eq!(run(Merge::Sum, &[], &["+x\r\n"]), None);
         let lists = ["*1\r\n$1\r\na\r\n", "*0\r\n", "*2\r\n$1\r\nb\r\n$1\r\nc\r\n"];
-        assert_eq!(run(Merge::Concat, &[], &lists).unwrap(), "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n");
+        assert_eq!(
+            run(Merge::Concat, &[], &lists).unwrap(),
+            "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"
+        );
         let maps = ["*2\r\n$1\r\na\r\n:1\r\n", "*2\r\n$1\r\na\r\n:2\r\n"];
         assert_eq!(run(Merge::Fields, &[], &maps).unwrap(), "*2\r\n$1\r\na\r\n:3\r\n");
     }
@@ -269,7 +298,10 @@ mod tests {
     #[test]
     fn parameters_of_nodes_are_given_where_they_agree() {
         let node = |limit: &str| {
-            Bytes::from(format!("*4\r\n$9\r\nmaxmemory\r\n${}\r\n{limit}\r\n$7\r\ntimeout\r\n$1\r\n9\r\n", limit.len()))
+            Bytes::from(format!(
+                "*4\r\n$9\r\nmaxmemory\r\n${}\r\n{limit}\r\n$7\r\ntimeout\r\n$1\r\n9\r\n",
+                limit.len()
+            ))
         };
         let own = b"*2\r\n$7\r\ntimeout\r\n$1\r\n0\r\n";
         let run = |replies: &[Bytes], down: &[String]| {
@@ -280,6 +312,8 @@ mod tests {
         let same = run(&[node("10"), node("10")], &[]);
         assert_eq!(same, "%2\r\n$7\r\ntimeout\r\n$1\r\n0\r\n$9\r\nmaxmemory\r\n$2\r\n10\r\n");
         assert!(run(&[node("10"), node("11")], &[]).contains("$5\r\nmixed\r\n"));
-        assert!(run(&[node("10")], &["a:1".into()]).ends_with("$10\r\nnodes-down\r\n$3\r\na:1\r\n"));
+        assert!(
+            run(&[node("10")], &["a:1".into()]).ends_with("$10\r\nnodes-down\r\n$3\r\na:1\r\n")
+        );
     }
 }

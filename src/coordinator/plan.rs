@@ -47,6 +47,7 @@ pub(super) enum Planned {
 
 /// The node of a request whose keys must lie in one slot.
 pub(super) fn one_slot(table: &SlotTable, found: Found, args: Args<'_>) -> Result<usize, Error> {
+    check_groups(found, args)?;
     let mut positions = found.row.keys.positions(args.len());
     let slot = positions.next().map_or(0, |at| slot_of(args.at(at)));
     for at in positions {
@@ -55,6 +56,16 @@ pub(super) fn one_slot(table: &SlotTable, found: Found, args: Args<'_>) -> Resul
         }
     }
     Ok(table.owner(slot))
+}
+
+/// Whether each key has all that belongs to it, as in MSET.
+fn check_groups(found: Found, args: Args<'_>) -> Result<(), Error> {
+    let keys = found.row.keys;
+    let step = usize::from(keys.step.unsigned_abs()).max(1);
+    if keys.last == -1 && !(args.len() - keys.first as usize).is_multiple_of(step) {
+        return Err(Error::arity(found.full_name));
+    }
+    Ok(())
 }
 
 /// Splits a request by key over the nodes.
@@ -67,9 +78,7 @@ pub(super) fn split(
 ) -> Result<Planned, Error> {
     let keys = found.row.keys;
     let step = usize::from(keys.step.unsigned_abs());
-    if !(args.len() - keys.first as usize).is_multiple_of(step) {
-        return Err(Error::arity(found.full_name));
-    }
+    check_groups(found, args)?;
     let mut by_node: Vec<Vec<u32>> = vec![Vec::new(); table.nodes().len()];
     for (ordinal, at) in keys.positions(args.len()).enumerate() {
         by_node[table.owner_of(args.at(at))].push(ordinal as u32);
@@ -150,7 +159,8 @@ pub(super) fn local_and_nodes(
             let asked = |name: &str| {
                 lower.iter().any(|pattern| crate::command::glob_matches(pattern, name.as_bytes()))
             };
-            let of_nodes = PARAMS.iter().any(|param| param.scope == Scope::Node && asked(param.name));
+            let of_nodes =
+                PARAMS.iter().any(|param| param.scope == Scope::Node && asked(param.name));
             if !of_nodes && !asked("nodes-down") {
                 return Ok(Planned::Here(own));
             }
@@ -228,7 +238,10 @@ mod tests {
             panic!("not a cursor")
         };
         assert_eq!((node, nodes, parts[0].node), (1, 3, 1));
-        assert_eq!(&parts[0].request[..], b"*4\r\n$4\r\nSCAN\r\n$2\r\n10\r\n$5\r\nCOUNT\r\n$1\r\n5\r\n");
+        assert_eq!(
+            &parts[0].request[..],
+            b"*4\r\n$4\r\nSCAN\r\n$2\r\n10\r\n$5\r\nCOUNT\r\n$1\r\n5\r\n"
+        );
         assert!(cursor(3, 0, request("SCAN x").args()).is_err());
     }
 }

@@ -125,7 +125,8 @@ pub(super) fn merge(
                     let range = found.get(source.part)?.get(source.element)?.clone();
                     parts.push(Ok(replies[source.part].slice(range)));
                 }
-                let keys: Vec<Vec<u32>> = sources.iter().map(|source| source.keys.clone()).collect();
+                let keys: Vec<Vec<u32>> =
+                    sources.iter().map(|source| source.keys.clone()).collect();
                 out.extend_from_slice(&merged(join, proto, &keys, &parts));
             }
         }

@@ -25,7 +25,7 @@ pub struct Limits {
 
 /// A request that cannot be understood: the reply says so, then the connection closes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProtocolError(pub String);
+pub struct ProtocolError(pub Vec<u8>);
 
 /// Decodes the requests of one connection.
 #[derive(Default)]
@@ -59,11 +59,8 @@ impl Decoder {
         }
         let Some(&first) = buf.first() else { return Ok(None) };
         self.is_inline = first != b'*';
-        let length = if self.is_inline {
-            self.decode_inline(buf)?
-        } else {
-            self.decode_array(buf, limits)?
-        };
+        let length =
+            if self.is_inline { self.decode_inline(buf)? } else { self.decode_array(buf, limits)? };
         self.complete = length.is_some();
         Ok(length)
     }
@@ -89,11 +86,7 @@ impl Decoder {
         }
     }
 
-    fn decode_array(
-        &mut self,
-        buf: &[u8],
-        limits: Limits,
-    ) -> Result<Option<usize>, ProtocolError> {
+    fn decode_array(&mut self, buf: &[u8], limits: Limits) -> Result<Option<usize>, ProtocolError> {
         let mut remaining = match self.remaining {
             Some(remaining) => remaining,
             None => {
@@ -123,7 +116,7 @@ impl Decoder {
                 Ok(None) => return Ok(None),
                 Err(LineError::TooLong) => return protocol("too big bulk count string"),
                 Err(LineError::Marker(got)) => {
-                    return Err(ProtocolError(format!("expected '$', got '{}'", got as char)));
+                    return Err(ProtocolError([b"expected '$', got '", &[got][..], b"'"].concat()));
                 }
                 Err(LineError::Number) => return protocol("invalid bulk length"),
             };
@@ -169,7 +162,7 @@ impl Decoder {
 }
 
 fn protocol<T>(text: &str) -> Result<T, ProtocolError> {
-    Err(ProtocolError(text.to_owned()))
+    Err(ProtocolError(text.as_bytes().to_vec()))
 }
 
 enum LineError {
@@ -213,7 +206,7 @@ fn split_inline(line: &[u8], out: &mut Vec<u8>, ranges: &mut Vec<(u32, u32)>) ->
         loop {
             match rest {
                 [] | [0, ..] => break,
-                [b, ..] if space(b) => break,
+                [b' ' | b'\n' | b'\r' | b'\t', ..] => break,
                 [b'"', ..] => {
                     rest = double_quoted(&rest[1..], out)?;
                     if rest.first().is_some_and(|b| !space(b) && *b != 0) {
@@ -320,7 +313,7 @@ mod tests {
         assert!(got[3].is_empty());
         for bad in ["get \"a\r\n", "get 'a\r\n", "get \"a\"b\r\n"] {
             let error = decode_all(&[bad.as_bytes()]).unwrap_err();
-            assert_eq!(error.0, "unbalanced quotes in request");
+            assert_eq!(error.0, b"unbalanced quotes in request");
         }
     }
 
@@ -334,8 +327,8 @@ mod tests {
     fn limits_hold_before_authentication() {
         let limits = Limits { authenticated: false, ..LIMITS };
         let error = |bytes: &[u8]| Decoder::default().decode(bytes, limits).unwrap_err().0;
-        assert_eq!(error(b"*11\r\n"), "unauthenticated multibulk length");
-        assert_eq!(error(b"*2\r\n$16385\r\n"), "unauthenticated bulk length");
+        assert_eq!(error(b"*11\r\n"), b"unauthenticated multibulk length");
+        assert_eq!(error(b"*2\r\n$16385\r\n"), b"unauthenticated bulk length");
     }
 
     #[test]

@@ -26,12 +26,28 @@ impl Proto {
 
 /// An error reply: its code and text without the leading `-`. The connection lives on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error(pub Cow<'static, str>);
+pub struct Error(Cow<'static, [u8]>);
 
 impl Error {
     /// An error with a fixed text.
     pub const fn new(text: &'static str) -> Self {
-        Error(Cow::Borrowed(text))
+        Error(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// An error whose text contains what a client has sent, which may be any bytes.
+    pub fn from_parts(parts: &[&[u8]]) -> Self {
+        Error(parts.concat().into())
+    }
+
+    /// The text, bytes that are no UTF-8 replaced.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+
+    /// The error that EXEC answers when it is itself refused for this reason.
+    pub fn aborting_exec(&self) -> Self {
+        let reason = self.0.strip_prefix(b"ERR ").unwrap_or(&self.0);
+        Error::from_parts(&[b"EXECABORT Transaction discarded because of: ", reason])
     }
 
     /// The options do not fit together, or one is unknown.
@@ -48,8 +64,7 @@ impl Error {
     pub const TOO_LONG: Error =
         Error::new("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     /// Memory is full and the policy frees none, or the value alone is larger than the limit.
-    pub const OOM: Error =
-        Error::new("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const OOM: Error = Error::new("OOM command not allowed when used memory > 'maxmemory'.");
     /// The node that owns a key's slot is down.
     pub const CLUSTER_DOWN: Error = Error::new("CLUSTERDOWN Hash slot not served");
     /// The keys of a command that needs one slot lie in several.
@@ -58,23 +73,24 @@ impl Error {
 
     /// The wrong number of arguments for the command `full_name`.
     pub fn arity(full_name: &str) -> Self {
-        Error(format!("ERR wrong number of arguments for '{full_name}' command").into())
+        Error::from(format!("ERR wrong number of arguments for '{full_name}' command"))
     }
 
     /// The expire time of the command `name` is not one.
     pub fn invalid_expire(name: &str) -> Self {
-        Error(format!("ERR invalid expire time in '{name}' command").into())
+        Error::from(format!("ERR invalid expire time in '{name}' command"))
     }
 
     /// The first word, by which clients and errorstats tell errors apart.
     pub fn code(&self) -> &str {
-        self.0.split(' ').next().unwrap_or("ERR")
+        let end = self.0.iter().position(|&b| b == b' ').unwrap_or(self.0.len());
+        std::str::from_utf8(&self.0[..end]).unwrap_or("ERR")
     }
 }
 
 impl From<String> for Error {
     fn from(text: String) -> Self {
-        Error(text.into())
+        Error(text.into_bytes().into())
     }
 }
 
@@ -105,7 +121,7 @@ impl<'a> Reply<'a> {
     /// An error. Line breaks in its text become spaces.
     pub fn error(&mut self, error: &Error) {
         self.out.buffer().put_u8(b'-');
-        let clean = error.0.bytes().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { b });
+        let clean = error.0.iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b });
         self.out.buffer().extend(clean);
         self.out.extend(b"\r\n");
     }

@@ -21,6 +21,7 @@ pub struct Client {
     /// Wakes the connection's task, from any worker.
     pub waker: AtomicWaker,
     killed: AtomicBool,
+    no_evict: AtomicBool,
     active_ms: AtomicU64,
     db: AtomicU8,
     proto: AtomicU8,
@@ -47,6 +48,7 @@ impl Client {
             created_ms: now,
             waker: AtomicWaker::new(),
             killed: AtomicBool::new(false),
+            no_evict: AtomicBool::new(false),
             active_ms: AtomicU64::new(now),
             db: AtomicU8::new(0),
             proto: AtomicU8::new(2),
@@ -107,6 +109,11 @@ impl Client {
         *(if is_name { &mut text.lib_name } else { &mut text.lib_ver }) = value;
     }
 
+    /// Notes that the client asked not to be evicted (`CLIENT NO-EVICT`); none ever is.
+    pub fn set_no_evict(&self, on: bool) {
+        self.no_evict.store(on, Relaxed);
+    }
+
     /// Seconds since it connected.
     pub fn age_s(&self, now: u64) -> u64 {
         now.saturating_sub(self.created_ms) / 1000
@@ -123,7 +130,16 @@ impl Client {
         let command = command::all().get(self.command.load(Relaxed) as usize);
         let output = self.output_buffer.load(Relaxed);
         let query = self.query_buffer.load(Relaxed);
-        let flags = if self.queued.load(Relaxed) >= 0 { "x" } else { "N" };
+        let mut flags = String::new();
+        if self.queued.load(Relaxed) >= 0 {
+            flags.push('x');
+        }
+        if self.no_evict.load(Relaxed) {
+            flags.push('e');
+        }
+        if flags.is_empty() {
+            flags.push('N');
+        }
         format!(
             "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
              multi={} watch=0 qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 \
@@ -205,7 +221,9 @@ impl Clients {
     /// Another coordinator is connected that routes by a different one: the same key would live on two nodes.
     pub fn claim_table(&self, client: &Client, hash: String, name: String) -> Result<(), Error> {
         let mut tables = self.tables();
-        if let Some(other) = tables.iter().find(|claim| claim.hash != hash && claim.coordinator != name) {
+        if let Some(other) =
+            tables.iter().find(|claim| claim.hash != hash && claim.coordinator != name)
+        {
             let text = format!(
                 "ERR coordinator {} serves this node with a different list of nodes than coordinator {name}: start \
                  both with the same nodes, and FLUSHALL when the list has changed",
@@ -239,7 +257,7 @@ mod tests {
         clients.claim_table(&one, "a".into(), "first".into()).unwrap();
         clients.claim_table(&two, "a".into(), "second".into()).unwrap();
         let refused = clients.claim_table(&other, "b".into(), "third".into()).unwrap_err();
-        assert!(refused.0.contains("coordinator first") && refused.0.contains("third"));
+        assert!(refused.text().contains("coordinator first") && refused.text().contains("third"));
         clients.remove(&one);
         clients.remove(&two);
         clients.claim_table(&other, "b".into(), "third".into()).unwrap();

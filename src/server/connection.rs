@@ -204,7 +204,7 @@ impl<S: Service> Connection<S> {
                     break;
                 }
                 Err(error) => {
-                    let error = Error::from(format!("ERR Protocol error: {}", error.0));
+                    let error = Error::from_parts(&[b"ERR Protocol error: ", &error.0]);
                     let mut replies = self.replies.borrow_mut();
                     Reply::new(replies.writer(), self.session.proto()).error(&error);
                     worker.stats.error(error.code());

@@ -2,7 +2,7 @@
 //! of a transaction.
 
 use super::{Queue, Replies, ReplyMode, Server, Session};
-use crate::command::{Found, Route, flag, lookup};
+use crate::command::{Found, Route, find, flag, lookup};
 use crate::resp::{Args, Error, Reply};
 use crate::stats::WorkerStats;
 use std::cell::RefCell;
@@ -89,11 +89,14 @@ pub(super) fn dispatch<S: Service>(
         Err(error) => {
             // What browsers and spam send: nothing good comes of going on.
             if args.is(0, "post") || args.is(0, "host:") {
-                tracing::warn!(client = call.session.client.addr, "HTTP request: closed the connection");
+                tracing::warn!(
+                    client = call.session.client.addr,
+                    "HTTP request: closed the connection"
+                );
                 call.session.closing = true;
                 return (Outcome::Done { failed: true }, None);
             }
-            return (reject(call, error), None);
+            return (reject(call, args, error), None);
         }
     };
     let row = found.row;
@@ -106,7 +109,7 @@ pub(super) fn dispatch<S: Service>(
     };
     if let Some(error) = refusal {
         call.stats.rejected(found.id);
-        return (reject(call, error), None);
+        return (reject(call, args, error), None);
     }
     if call.session.queue.is_some() && !row.has(flag::IMMEDIATE) {
         let admitted = service.admit(call, found, args);
@@ -129,9 +132,12 @@ pub(super) fn dispatch<S: Service>(
     (outcome, Some(found.id))
 }
 
-/// Refuses a request; between MULTI and EXEC that spoils the transaction.
-fn reject(call: &mut Call<'_>, error: Error) -> Outcome {
-    if let Some(queue) = &mut call.session.queue {
+/// Refuses a request; between MULTI and EXEC that spoils the transaction, and a refused EXEC ends it.
+fn reject(call: &mut Call<'_>, args: Args<'_>, mut error: Error) -> Outcome {
+    if find(args.at(0)).is_some_and(|found| found.row.route == Route::Transaction) {
+        call.session.queue = None;
+        error = error.aborting_exec();
+    } else if let Some(queue) = &mut call.session.queue {
         queue.aborted = true;
     }
     let mode = call.session.reply_mode;
@@ -152,13 +158,13 @@ fn enqueue(
 ) -> Outcome {
     if let Err(error) = admitted {
         call.stats.rejected(found.id);
-        return reject(call, error);
+        return reject(call, args, error);
     }
     let limit = call.server.config.number(crate::config::Id::ClientQueryBufferLimit) as usize;
     if let Some(queue) = &mut call.session.queue {
         if queue.bytes > limit {
             let text = "ERR the queued commands are larger than client-query-buffer-limit";
-            return reject(call, Error::new(text));
+            return reject(call, args, Error::new(text));
         }
         // What is refused anyway need not be kept.
         if !queue.aborted {

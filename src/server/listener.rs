@@ -75,7 +75,9 @@ fn bind_tcp(addr: &str, backlog: i32) -> Result<TcpListener> {
             "another server (perhaps redis-server or another larder) has this port: stop it, or choose another \
              port (0 picks a free one)"
         }
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need special rights: choose another",
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need special rights: choose another"
+        }
         std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
         _ => "choose another address",
     };
@@ -107,12 +109,16 @@ fn bind_unix(path: &str, permissions: &str) -> Result<UnixListener> {
             bail!("cannot listen on {path}: there is a file of that name; choose another path");
         }
         if UnixStream::connect(path).is_ok() {
-            bail!("cannot listen on {path}: another server uses it; stop it or choose another path");
+            bail!(
+                "cannot listen on {path}: another server uses it; stop it or choose another path"
+            );
         }
-        std::fs::remove_file(path).with_context(|| format!("cannot remove the old socket {path}"))?;
+        std::fs::remove_file(path)
+            .with_context(|| format!("cannot remove the old socket {path}"))?;
     }
-    let listener = UnixListener::bind(path)
-        .with_context(|| format!("cannot listen on the Unix socket {path}; is its folder there?"))?;
+    let listener = UnixListener::bind(path).with_context(|| {
+        format!("cannot listen on the Unix socket {path}; is its folder there?")
+    })?;
     listener.set_nonblocking(true)?;
     if let Some(mode) = mode {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))

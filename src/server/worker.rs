@@ -148,14 +148,18 @@ async fn work<S: Service>(
         }
     });
     if drained.await.is_err() {
-        tracing::warn!(connections = load.load(Relaxed), "clients did not take their replies: closed");
+        tracing::warn!(
+            connections = load.load(Relaxed),
+            "clients did not take their replies: closed"
+        );
     }
 }
 
 /// Accepts connections and gives each to the worker that has the fewest.
 async fn accept(server: Arc<Server>, listeners: Listeners, seats: Vec<Seat>) {
     let tcp = listeners.tcp.try_clone().and_then(TcpListener::from_std);
-    let unix = listeners.unix.as_ref().map(|unix| unix.try_clone().and_then(UnixListener::from_std));
+    let unix =
+        listeners.unix.as_ref().map(|unix| unix.try_clone().and_then(UnixListener::from_std));
     let (Ok(tcp), Ok(unix)) = (tcp, unix.transpose()) else {
         tracing::error!("cannot register the listening sockets: stopping");
         return server.stop();

@@ -35,7 +35,8 @@ pub fn wanted<'a>(names: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<&'static
     let asked = |word: &str| names.clone().any(|name| name.eq_ignore_ascii_case(word.as_bytes()));
     let default = names.clone().next().is_none() || asked("default");
     let all = asked("all") || asked("everything");
-    let sections = SECTIONS.iter().filter(|(name, shown)| all || asked(name) || (default && *shown));
+    let sections =
+        SECTIONS.iter().filter(|(name, shown)| all || asked(name) || (default && *shown));
     sections.map(|(name, _)| *name).collect()
 }
 
@@ -67,7 +68,8 @@ pub fn render(server: &Server, keyspace: &Keyspace<'_>, sections: &[&str]) -> St
                 out.push_str("\r\n");
             }
             let (first, rest) = section.split_at(1);
-            let title = if *section == "cpu" { "CPU".to_owned() } else { first.to_uppercase() + rest };
+            let title =
+                if *section == "cpu" { "CPU".to_owned() } else { first.to_uppercase() + rest };
             out.push_str(&format!("# {title}\r\n{body}"));
         }
     }
@@ -81,13 +83,27 @@ fn server_section(server: &Server, out: &mut String) -> Written {
     writeln!(out, "redis_version:{REDIS_VERSION}\r")?;
     writeln!(out, "redis_git_sha1:00000000\r\nredis_git_dirty:0\r")?;
     writeln!(out, "redis_build_id:larder-{}\r", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "redis_mode:standalone\r\nos:{} {}\r", std::env::consts::OS, std::env::consts::ARCH)?;
+    writeln!(
+        out,
+        "redis_mode:standalone\r\nos:{} {}\r",
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    )?;
     writeln!(out, "arch_bits:{}\r\nmonotonic_clock:POSIX clock_gettime\r", usize::BITS)?;
     writeln!(out, "multiplexing_api:epoll\r\nprocess_id:{}\r", std::process::id())?;
-    writeln!(out, "process_supervised:no\r\nrun_id:{}\r\ntcp_port:{}\r", server.run_id, server.port())?;
+    writeln!(
+        out,
+        "process_supervised:no\r\nrun_id:{}\r\ntcp_port:{}\r",
+        server.run_id,
+        server.port()
+    )?;
     writeln!(out, "server_time_usec:{}\r", server.now_us())?;
     writeln!(out, "uptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r", uptime / 86_400)?;
-    writeln!(out, "hz:10\r\nconfigured_hz:10\r\nio_threads_active:{}\r", u8::from(server.workers > 1))
+    writeln!(
+        out,
+        "hz:10\r\nconfigured_hz:10\r\nio_threads_active:{}\r",
+        u8::from(server.workers > 1)
+    )
 }
 
 fn clients_section(server: &Server, out: &mut String) -> Written {
@@ -120,9 +136,15 @@ fn memory_section(server: &Server, out: &mut String) -> Written {
         writeln!(out, "{name}:{value}\r\n{name}_human:{}\r", human(value))?;
     }
     writeln!(out, "used_memory_peak_perc:{:.2}%\r", ratio(used * 100, peak))?;
-    writeln!(out, "used_memory_overhead:0\r\nused_memory_startup:0\r\nused_memory_dataset:{used}\r")?;
+    writeln!(
+        out,
+        "used_memory_overhead:0\r\nused_memory_startup:0\r\nused_memory_dataset:{used}\r"
+    )?;
     writeln!(out, "used_memory_dataset_perc:{:.2}%\r", ratio(used * 100, used))?;
-    writeln!(out, "used_memory_vm_eval:0\r\nused_memory_scripts:0\r\nnumber_of_cached_scripts:0\r")?;
+    writeln!(
+        out,
+        "used_memory_vm_eval:0\r\nused_memory_scripts:0\r\nnumber_of_cached_scripts:0\r"
+    )?;
     writeln!(out, "maxmemory_policy:{policy}\r\nallocator_allocated:{allocated}\r")?;
     writeln!(out, "allocator_active:{active}\r\nallocator_resident:{resident}\r")?;
     writeln!(out, "allocator_frag_ratio:{:.2}\r", ratio(active, allocated))?;
@@ -144,8 +166,14 @@ fn persistence_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut Strin
     writeln!(out, "rdb_changes_since_last_save:{}\r", keyspace.stats().changes)?;
     writeln!(out, "rdb_bgsave_in_progress:0\r\nrdb_last_save_time:{}\r", server.started_unix)?;
     writeln!(out, "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r")?;
-    writeln!(out, "rdb_current_bgsave_time_sec:-1\r\naof_enabled:0\r\naof_rewrite_in_progress:0\r")?;
-    writeln!(out, "aof_rewrite_scheduled:0\r\naof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r")
+    writeln!(
+        out,
+        "rdb_current_bgsave_time_sec:-1\r\naof_enabled:0\r\naof_rewrite_in_progress:0\r"
+    )?;
+    writeln!(
+        out,
+        "aof_rewrite_scheduled:0\r\naof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r"
+    )
 }
 
 fn stats_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut String) -> Written {
@@ -191,7 +219,10 @@ fn stats_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut String) -> 
 fn replication_section(run_id: &str, out: &mut String) -> Written {
     writeln!(out, "role:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r")?;
     writeln!(out, "master_replid:{run_id}\r\nmaster_repl_offset:0\r\nrepl_backlog_active:0\r")?;
-    writeln!(out, "repl_backlog_size:0\r\nrepl_backlog_first_byte_offset:0\r\nrepl_backlog_histlen:0\r")
+    writeln!(
+        out,
+        "repl_backlog_size:0\r\nrepl_backlog_first_byte_offset:0\r\nrepl_backlog_histlen:0\r"
+    )
 }
 
 fn cpu_section(out: &mut String) -> Written {
@@ -225,7 +256,10 @@ fn latencystats_section(server: &Server, out: &mut String) -> Written {
         let at = |percent| command.latency.percentile_us(percent);
         let (p50, p99, p999) = (at(50.0), at(99.0), at(99.9));
         let name = command.name;
-        writeln!(out, "latency_percentiles_usec_{name}:p50={p50:.3},p99={p99:.3},p99.9={p999:.3}\r")?;
+        writeln!(
+            out,
+            "latency_percentiles_usec_{name}:p50={p50:.3},p99={p99:.3},p99.9={p999:.3}\r"
+        )?;
     }
     Ok(())
 }

@@ -32,7 +32,10 @@ pub fn total_memory() -> u64 {
 /// The memory limit of a node that was not given one, in bytes, and in words where it comes from.
 pub fn default_maxmemory() -> (u64, String) {
     if let Some(limit) = cgroup_limit() {
-        return (limit / 10 * 6, format!("60 % of the cgroup's {}", crate::config::format_size(limit)));
+        return (
+            limit / 10 * 6,
+            format!("60 % of the cgroup's {}", crate::config::format_size(limit)),
+        );
     }
     let available = meminfo("MemAvailable:");
     (available / 4, format!("25 % of the {} available", crate::config::format_size(available)))

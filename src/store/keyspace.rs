@@ -239,12 +239,7 @@ impl<'a> Keyspace<'a> {
     /// Visits keys of the database from a cursor on, about `count` of them, and answers where to go on (0 at the
     /// end); needs all shards. Every key that stays is met by a scan from 0 to 0, whatever happens meanwhile.
     /// A cursor is the shard's number and a position in its table, below 2^36.
-    pub fn scan(
-        &self,
-        cursor: u64,
-        count: usize,
-        mut visit: impl FnMut(&[u8], &Value),
-    ) -> u64 {
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], &Value)) -> u64 {
         let (mut index, mut position) = ((cursor >> 32) as usize, cursor as u32);
         // Keys of other databases are passed over: bounds the work of one call where they are many.
         let (mut met, mut passed) = (0, 0);
@@ -361,7 +356,10 @@ impl<'a> Keyspace<'a> {
     fn shard(&mut self, hash: u64) -> &mut Shard {
         let wanted = shard_index(hash);
         let place = self.guards.iter().position(|&(index, _)| index == wanted);
-        #[allow(clippy::expect_used, reason = "a handler that uses a key it did not declare is a bug")]
+        #[allow(
+            clippy::expect_used,
+            reason = "a handler that uses a key it did not declare is a bug"
+        )]
         let place = place.expect("the shard of every declared key is locked");
         &mut self.guards[place].1
     }

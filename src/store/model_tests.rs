@@ -197,9 +197,8 @@ fn make_room(
         return;
     }
     let evicted = keyspace.stats().evicted;
-    let in_own = |model: &Model| {
-        model.keys.iter().position(|k| shard_index(store.hash(&k.key)) == own)
-    };
+    let in_own =
+        |model: &Model| model.keys.iter().position(|k| shard_index(store.hash(&k.key)) == own);
     let before = model_evicted_in(model, own);
     for _ in before..evicted {
         let at = in_own(model).expect("the shard had a key to evict");
@@ -266,7 +265,11 @@ fn the_least_recently_used_key_goes_first() {
         let mut shard = store.lock(index);
         let total = shard.check().0.len();
         let newest = |shard: &Shard| {
-            shard.check().0.iter().all(|(_, k)| u32::from_be_bytes(k[..].try_into().unwrap()) < 1000)
+            shard
+                .check()
+                .0
+                .iter()
+                .all(|(_, k)| u32::from_be_bytes(k[..].try_into().unwrap()) < 1000)
         };
         while !newest(&shard) {
             shard.evict(&store.budget);

@@ -168,8 +168,8 @@ impl<T: Default> Table<T> {
     /// All entries, in no order.
     pub(super) fn handles(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.buckets).flat_map(move |bucket| {
-            std::iter::successors(Some(self.head(bucket)), |&h| Some(self.entry(h).chain))
-                .take_while(|&handle| handle != NONE)
+            let there = |handle: u32| (handle != NONE).then_some(handle);
+            std::iter::successors(there(self.head(bucket)), move |&h| there(self.entry(h).chain))
         })
     }
 

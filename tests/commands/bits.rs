@@ -32,14 +32,7 @@ fn setbit_getbit(cx: &mut Cx) {
 }
 
 fn bit_errors(cx: &mut Cx) {
-    for offset in [
-        "-1",
-        "abc",
-        "1.0",
-        "\"\"",
-        "4294967296",
-        "9223372036854775808",
-    ] {
+    for offset in ["-1", "abc", "1.0", "\"\"", "4294967296", "9223372036854775808"] {
         cx.error(&format!("SETBIT {{p}}a {offset} 1"), OFFSET);
         cx.error(&format!("GETBIT {{p}}a {offset}"), OFFSET);
     }
@@ -48,10 +41,7 @@ fn bit_errors(cx: &mut Cx) {
     }
     cx.error("SETBIT {p}a abc abc", OFFSET);
     cx.int("EXISTS {p}a", 0);
-    cx.arity(
-        "setbit",
-        &["SETBIT", "SETBIT a", "SETBIT a 0", "SETBIT a 0 1 2"],
-    );
+    cx.arity("setbit", &["SETBIT", "SETBIT a", "SETBIT a 0", "SETBIT a 0 1 2"]);
     cx.arity("getbit", &["GETBIT", "GETBIT a", "GETBIT a 0 1"]);
 }
 
@@ -79,14 +69,7 @@ fn bitcount(cx: &mut Cx) {
     cx.error("BITCOUNT {p}a 0", SYNTAX);
     cx.error("BITCOUNT {p}a 0 1 2", SYNTAX);
     cx.error("BITCOUNT {p}a 0 1 BYTE 2", SYNTAX);
-    cx.errors(
-        NOT_INT,
-        &[
-            "BITCOUNT {p}a a 1",
-            "BITCOUNT {p}a 0 b",
-            "BITCOUNT {p}a 0 1.0",
-        ],
-    );
+    cx.errors(NOT_INT, &["BITCOUNT {p}a a 1", "BITCOUNT {p}a 0 b", "BITCOUNT {p}a 0 1.0"]);
     cx.arity("bitcount", &["BITCOUNT"]);
 }
 

@@ -43,14 +43,8 @@ fn one_slot_commands() {
         assert_eq!(conn.cmd("RENAME x:a {x:a}:c"), simple("OK"));
         assert_eq!(conn.cmd("COPY {x:a}:c {x:a}{other}"), Value::Int(1));
         assert_eq!(conn.cmd("COPY {}x:a {}x:b"), refused);
-        assert_eq!(
-            conn.cmd("MSETNX {x}1 a {x}2 b foo{x}bar{y} c"),
-            Value::Int(1)
-        );
-        assert_eq!(
-            conn.cmd("DEL {x}1 {x}2 foo{x}bar{y} {x:a}:c {x:a}{other}"),
-            Value::Int(5)
-        );
+        assert_eq!(conn.cmd("MSETNX {x}1 a {x}2 b foo{x}bar{y} c"), Value::Int(1));
+        assert_eq!(conn.cmd("DEL {x}1 {x}2 foo{x}bar{y} {x:a}:c {x:a}{other}"), Value::Int(5));
         // The order of complaints: syntax and arity come first.
         let arity = Value::Error("ERR wrong number of arguments for 'rename' command".to_owned());
         assert_eq!(conn.cmd("RENAME a"), arity);
@@ -65,16 +59,10 @@ fn keys_are_spread() {
     let cluster = Cluster::start(&[]);
     let mut conn = cluster.coordinator.conn();
     fill(&mut conn, 3000);
-    let counts: Vec<i64> = cluster
-        .nodes
-        .iter()
-        .map(|node| node.conn().cmd("DBSIZE").int())
-        .collect();
+    let counts: Vec<i64> =
+        cluster.nodes.iter().map(|node| node.conn().cmd("DBSIZE").int()).collect();
     assert_eq!(counts.iter().sum::<i64>(), 3000);
-    assert!(
-        counts.iter().all(|count| (800..1200).contains(count)),
-        "{counts:?}"
-    );
+    assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
     assert_eq!(conn.cmd("DBSIZE"), Value::Int(3000));
     // Keys of one tag are on one node.
     for i in 0..50 {
@@ -103,10 +91,7 @@ fn order_of_nodes_does_not_matter() {
         assert_eq!(conn.cmd(&format!("GET k{i}")), bulk(&i.to_string()));
     }
     let third = Server::coordinator(&[nodes[1], nodes[0], nodes[2]], &[]);
-    let keys = (0..300)
-        .map(|i| format!("k{i}"))
-        .collect::<Vec<_>>()
-        .join(" ");
+    let keys = (0..300).map(|i| format!("k{i}")).collect::<Vec<_>>().join(" ");
     assert_eq!(third.conn3().cmd(&format!("DEL {keys}")), Value::Int(300));
 }
 
@@ -121,20 +106,10 @@ fn info_of_the_nodes() {
     conn.cmd("GET nosuch");
     let text = conn.cmd("INFO").text();
     let field = |name: &str| {
-        let line = text
-            .split("\r\n")
-            .find(|line| line.starts_with(&format!("{name}:")));
-        line.unwrap_or_else(|| panic!("no {name} in {text}"))
-            .split_once(':')
-            .unwrap()
-            .1
-            .to_owned()
+        let line = text.split("\r\n").find(|line| line.starts_with(&format!("{name}:")));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).split_once(':').unwrap().1.to_owned()
     };
-    assert!(
-        field("db0").starts_with("keys=300,expires=1,avg_ttl="),
-        "{}",
-        field("db0")
-    );
+    assert!(field("db0").starts_with("keys=300,expires=1,avg_ttl="), "{}", field("db0"));
     assert_eq!(field("keyspace_hits"), "1");
     assert_eq!(field("keyspace_misses"), "1");
     assert_eq!(field("larder_role"), "coordinator");
@@ -143,40 +118,24 @@ fn info_of_the_nodes() {
         .iter()
         .map(|node| {
             let text = node.conn().cmd("INFO memory").text();
-            let line = text
-                .split("\r\n")
-                .find(|line| line.starts_with("used_memory:"))
-                .unwrap();
+            let line = text.split("\r\n").find(|line| line.starts_with("used_memory:")).unwrap();
             line["used_memory:".len()..].parse::<u64>().unwrap()
         })
         .sum();
     let own: u64 = field("used_memory").parse().unwrap();
-    assert!(
-        own > memory / 2 && own < memory * 2,
-        "{own} is far from the nodes' {memory}"
-    );
+    assert!(own > memory / 2 && own < memory * 2, "{own} is far from the nodes' {memory}");
     let mut keys = 0;
     let mut addresses = BTreeSet::new();
     for i in 0..3 {
         let line = field(&format!("node{i}"));
         let part = |name: &str| {
-            let part = line
-                .split(',')
-                .find_map(|part| part.strip_prefix(&format!("{name}=")));
-            part.unwrap_or_else(|| panic!("no {name} in {line}"))
-                .to_owned()
+            let part = line.split(',').find_map(|part| part.strip_prefix(&format!("{name}=")));
+            part.unwrap_or_else(|| panic!("no {name} in {line}")).to_owned()
         };
         addresses.insert(part("addr"));
         assert_eq!(part("state"), "up");
         keys += part("keys").parse::<u64>().unwrap();
-        for name in [
-            "memory",
-            "maxmemory",
-            "hits",
-            "misses",
-            "evictions",
-            "expirations",
-        ] {
+        for name in ["memory", "maxmemory", "hits", "misses", "evictions", "expirations"] {
             part(name).parse::<u64>().unwrap();
         }
         for name in ["ops_per_sec", "p50_us", "p99_us"] {
@@ -184,10 +143,7 @@ fn info_of_the_nodes() {
         }
     }
     assert_eq!(keys, 300);
-    assert_eq!(
-        addresses,
-        cluster.nodes.iter().map(|node| node.addr.clone()).collect()
-    );
+    assert_eq!(addresses, cluster.nodes.iter().map(|node| node.addr.clone()).collect());
     assert!(text.contains("\r\n# Nodes\r\n"));
 }
 
@@ -196,10 +152,7 @@ fn info_of_the_nodes() {
 fn settings_reach_the_nodes() {
     let cluster = Cluster::start(&[]);
     let mut conn = cluster.coordinator.conn();
-    assert_eq!(
-        conn.cmd("CONFIG SET maxmemory 100mb maxmemory-policy noeviction"),
-        simple("OK")
-    );
+    assert_eq!(conn.cmd("CONFIG SET maxmemory 100mb maxmemory-policy noeviction"), simple("OK"));
     for node in &cluster.nodes {
         let mut conn = node.conn();
         let got = conn.cmd("CONFIG GET maxmemory");
@@ -215,11 +168,7 @@ fn shared_links_do_not_mix() {
     let coordinator = &shared().coordinator;
     let threads: Vec<_> = (0..8)
         .map(|i| {
-            let mut conn = if i % 2 == 0 {
-                coordinator.conn()
-            } else {
-                coordinator.conn3()
-            };
+            let mut conn = if i % 2 == 0 { coordinator.conn() } else { coordinator.conn3() };
             std::thread::spawn(move || {
                 let db = i / 2;
                 assert_eq!(conn.cmd(&format!("SELECT {db}")), simple("OK"));
@@ -257,20 +206,12 @@ fn different_tables_are_refused() {
     assert!(refused.starts_with("ERR coordinator first:1 "), "{refused}");
     drop((first, second));
     let mut third = node.conn();
-    wait_for(
-        "the table of coordinators that are gone is forgotten",
-        LIMIT,
-        || third.cmd("LARDER TABLE bbbb third:1") == simple("OK"),
-    );
-    let arity = |name: &str| {
-        Value::Error(format!(
-            "ERR wrong number of arguments for '{name}' command"
-        ))
-    };
+    wait_for("the table of coordinators that are gone is forgotten", LIMIT, || {
+        third.cmd("LARDER TABLE bbbb third:1") == simple("OK")
+    });
+    let arity =
+        |name: &str| Value::Error(format!("ERR wrong number of arguments for '{name}' command"));
     assert_eq!(third.cmd("LARDER"), arity("larder"));
     assert_eq!(third.cmd("LARDER TABLE x"), arity("larder|table"));
-    assert_eq!(
-        third.cmd("LARDER HELP").items()[0].text(),
-        format!("LARDER {SUBCOMMANDS}")
-    );
+    assert_eq!(third.cmd("LARDER HELP").items()[0].text(), format!("LARDER {SUBCOMMANDS}"));
 }

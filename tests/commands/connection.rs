@@ -20,18 +20,10 @@ fn quit(cx: &mut Cx) {
     conn.send_raw(b"PING\r\nQUIT\r\nPING\r\n");
     let replies = [conn.read(), conn.read()];
     let want = [super::simple("PONG"), super::simple("OK")];
-    cx.check(
-        replies == want && conn.closed(),
-        "QUIT closes, the rest is discarded",
-        replies,
-    );
+    cx.check(replies == want && conn.closed(), "QUIT closes, the rest is discarded", replies);
     let mut conn = cx.connect();
     let reply = conn.cmd("QUIT whatever arguments");
-    cx.check(
-        reply == super::simple("OK") && conn.closed(),
-        "QUIT x",
-        reply,
-    );
+    cx.check(reply == super::simple("OK") && conn.closed(), "QUIT x", reply);
 }
 
 fn reset(cx: &mut Cx) {
@@ -51,20 +43,14 @@ fn reset(cx: &mut Cx) {
 
 fn hello(cx: &mut Cx) {
     let mut conn = cx.server.conn();
-    for (line, proto) in [
-        ("HELLO", 2),
-        ("HELLO 3", 3),
-        ("hello", 3),
-        ("HELLO 2", 2),
-        ("HELLO 3", 3),
-    ] {
+    for (line, proto) in
+        [("HELLO", 2), ("HELLO 3", 3), ("hello", 3), ("HELLO 2", 2), ("HELLO 3", 3)]
+    {
         let reply = conn.cmd(line);
         let is_map = matches!((&reply, proto), (Value::Map(_), 3) | (Value::Array(_), 2));
         cx.check(is_map, line, &reply);
         let names: Vec<String> = reply.pairs().iter().map(|(name, _)| name.text()).collect();
-        let order = [
-            "server", "version", "proto", "id", "mode", "role", "modules",
-        ];
+        let order = ["server", "version", "proto", "id", "mode", "role", "modules"];
         cx.check(names == order, line, &names);
         let version = if super::oracle() { "7.0.15" } else { "7.4.0" };
         for (name, want) in [
@@ -79,32 +65,16 @@ fn hello(cx: &mut Cx) {
             cx.check(got.as_ref() == Some(&want), name, got.as_ref());
         }
         let id = conn.cmd("CLIENT ID");
-        cx.check(
-            reply.field("id") == Some(id.clone()),
-            "HELLO's id is CLIENT ID",
-            id,
-        );
+        cx.check(reply.field("id") == Some(id.clone()), "HELLO's id is CLIENT ID", id);
         let null = conn.cmd(&cx.key("GET {p}nosuch"));
         cx.check(null == Value::Null, "null", null);
     }
     let reply = conn.cmd(&cx.key("HELLO 2 SETNAME {p}x"));
-    cx.check(
-        reply.field("proto") == Some(Value::Int(2)),
-        "HELLO 2 SETNAME",
-        reply,
-    );
+    cx.check(reply.field("proto") == Some(Value::Int(2)), "HELLO 2 SETNAME", reply);
     let name = conn.cmd("CLIENT GETNAME");
-    cx.check(
-        name == bulk(&cx.key("{p}x")),
-        "the name of HELLO SETNAME",
-        name,
-    );
+    cx.check(name == bulk(&cx.key("{p}x")), "the name of HELLO SETNAME", name);
     let reply = conn.cmd("HELLO 3 AUTH default whatever SETNAME y");
-    cx.check(
-        reply.field("proto") == Some(Value::Int(3)),
-        "HELLO 3 AUTH SETNAME",
-        reply,
-    );
+    cx.check(reply.field("proto") == Some(Value::Int(3)), "HELLO 3 AUTH SETNAME", reply);
 }
 
 fn hello_errors(cx: &mut Cx) {
@@ -114,12 +84,7 @@ fn hello_errors(cx: &mut Cx) {
     );
     cx.errors(
         "ERR Protocol version is not an integer or out of range",
-        &[
-            "HELLO abc",
-            "HELLO 3.0",
-            "HELLO \"\"",
-            "HELLO AUTH default x",
-        ],
+        &["HELLO abc", "HELLO 3.0", "HELLO \"\"", "HELLO AUTH default x"],
     );
     for (line, option) in [
         ("HELLO 3 FOO", "FOO"),
@@ -128,10 +93,7 @@ fn hello_errors(cx: &mut Cx) {
         ("HELLO 3 setname", "setname"),
         ("HELLO 3 SETNAME a b", "b"),
     ] {
-        cx.error(
-            line,
-            &format!("ERR Syntax error in HELLO option '{option}'"),
-        );
+        cx.error(line, &format!("ERR Syntax error in HELLO option '{option}'"));
     }
     cx.error(
         "HELLO 3 SETNAME \"a b\"",
@@ -169,14 +131,8 @@ fn password(cx: &mut Cx) {
         ("PING", error(NOAUTH)),
         ("GET a", error(NOAUTH)),
         // Known and complete it must be, before anybody is asked who he is.
-        (
-            "GET",
-            error("ERR wrong number of arguments for 'get' command"),
-        ),
-        (
-            "NOSUCH",
-            error("ERR unknown command 'NOSUCH', with args beginning with: "),
-        ),
+        ("GET", error("ERR wrong number of arguments for 'get' command")),
+        ("NOSUCH", error("ERR unknown command 'NOSUCH', with args beginning with: ")),
         ("MULTI", error(NOAUTH)),
         ("CLIENT ID", error(NOAUTH)),
         ("COMMAND COUNT", error(NOAUTH)),
@@ -203,10 +159,7 @@ fn password(cx: &mut Cx) {
         ("GET a", bulk("1")),
         ("AUTH \"secret word\"", error(WRONGPASS)),
         ("AUTH other", super::simple("OK")),
-        (
-            "CONFIG GET requirepass",
-            super::bulks(&["requirepass", "other"]),
-        ),
+        ("CONFIG GET requirepass", super::bulks(&["requirepass", "other"])),
         ("CONFIG SET requirepass \"\"", super::simple("OK")),
     ];
     for (line, want) in table {
@@ -218,11 +171,7 @@ fn password(cx: &mut Cx) {
         }
     }
     let reply = target.server().conn().cmd("PING");
-    cx.check(
-        reply == super::simple("PONG"),
-        "no password any more",
-        reply,
-    );
+    cx.check(reply == super::simple("PONG"), "no password any more", reply);
     let mut conn = target.server().conn();
     conn.cmd("CONFIG SET requirepass x");
     let mut late = target.server().conn();
@@ -245,11 +194,7 @@ fn password_hello(cx: &mut Cx) {
         cx.check(got == Value::Error(want.to_owned()), line, got);
     }
     let got = conn.cmd("HELLO 3 AUTH default wrong");
-    cx.check(
-        got == Value::Error(WRONGPASS.to_owned()),
-        "HELLO AUTH wrong",
-        got,
-    );
+    cx.check(got == Value::Error(WRONGPASS.to_owned()), "HELLO AUTH wrong", got);
     let got = conn.cmd("HELLO 3 AUTH default secret SETNAME me");
     cx.check(matches!(got, Value::Map(_)), "HELLO 3 AUTH", got);
     let got = conn.cmd("CLIENT GETNAME");
@@ -267,15 +212,9 @@ fn unknown(cx: &mut Cx) {
     cx.error("\"\"", &error("", ""));
     let long = "x".repeat(300);
     cx.error(&format!("{long} a"), &error(&"x".repeat(128), "'a' "));
-    cx.error(
-        &format!("nosuch {long} a"),
-        &error("nosuch", &format!("'{}' ", "x".repeat(128))),
-    );
+    cx.error(&format!("nosuch {long} a"), &error("nosuch", &format!("'{}' ", "x".repeat(128))));
     let args = vec!["abcdefghij"; 30].join(" ");
-    cx.error(
-        &format!("nosuch {args}"),
-        &error("nosuch", &"'abcdefghij' ".repeat(10)),
-    );
+    cx.error(&format!("nosuch {args}"), &error("nosuch", &"'abcdefghij' ".repeat(10)));
     cx.expect("PING", super::simple("PONG"));
 }
 

@@ -109,30 +109,13 @@ fn expire_errors(cx: &mut Cx) {
         }
     }
     for (name, times) in [
-        (
-            "expire",
-            &[
-                "9223372036854775807",
-                "-9223372036854775808",
-                "9223372036854776",
-            ][..],
-        ),
+        ("expire", &["9223372036854775807", "-9223372036854775808", "9223372036854776"][..]),
         ("pexpire", &["9223372036854775807"]),
-        (
-            "expireat",
-            &[
-                "9223372036854775807",
-                "-9223372036854775808",
-                "9223372036854776",
-            ],
-        ),
+        ("expireat", &["9223372036854775807", "-9223372036854775808", "9223372036854776"]),
     ] {
         for time in times {
             let line = format!("{} {{p}}a {time}", name.to_uppercase());
-            cx.error(
-                &line,
-                &format!("ERR invalid expire time in '{name}' command"),
-            );
+            cx.error(&line, &format!("ERR invalid expire time in '{name}' command"));
         }
     }
     cx.int("TTL {p}a", -1);
@@ -170,10 +153,7 @@ fn ttl(cx: &mut Cx) {
     cx.ok("SET {p}a 1 PX 100400");
     cx.int("TTL {p}a", 100);
     cx.within("PTTL {p}a", 99_500..=100_400);
-    cx.within(
-        "EXPIRETIME {p}a",
-        now_ms() / 1000 + 99..=now_ms() / 1000 + 101,
-    );
+    cx.within("EXPIRETIME {p}a", now_ms() / 1000 + 99..=now_ms() / 1000 + 101);
     cx.within("PEXPIRETIME {p}a", now_ms() + 99_000..=now_ms() + 100_400);
 }
 
@@ -216,13 +196,7 @@ fn runs_out(cx: &mut Cx) {
 
 /// A write of a whole value ends its time, a change of a part does not.
 fn overwritten(cx: &mut Cx) {
-    let keep = [
-        "APPEND {p}a 1",
-        "INCR {p}a",
-        "SETRANGE {p}a 0 1",
-        "SETBIT {p}a 7 1",
-        "TOUCH {p}a",
-    ];
+    let keep = ["APPEND {p}a 1", "INCR {p}a", "SETRANGE {p}a 0 1", "SETBIT {p}a 7 1", "TOUCH {p}a"];
     for line in keep {
         cx.ok("SET {p}a 1 EX 100");
         cx.get(line);

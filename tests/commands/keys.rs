@@ -60,18 +60,8 @@ fn copy(cx: &mut Cx) {
     cx.bulk("GET {t}b", "1");
     cx.int("COPY {t}nosuch {t}b replace", 0);
     cx.int("EXISTS {t}b", 1);
-    cx.error(
-        "COPY {t}a {t}a",
-        "ERR source and destination objects are the same",
-    );
-    cx.errors(
-        SYNTAX,
-        &[
-            "COPY {t}a {t}b FOO",
-            "COPY {t}a {t}b DB",
-            "COPY {t}a {t}b REPLACE DB",
-        ],
-    );
+    cx.error("COPY {t}a {t}a", "ERR source and destination objects are the same");
+    cx.errors(SYNTAX, &["COPY {t}a {t}b FOO", "COPY {t}a {t}b DB", "COPY {t}a {t}b REPLACE DB"]);
     cx.arity("copy", &["COPY", "COPY a"]);
 }
 
@@ -88,10 +78,7 @@ fn copy_databases(cx: &mut Cx) {
     cx.int("TTL {t}a", -1);
     cx.bulk("GET {t}b", "1");
     cx.within("TTL {t}b", 90..=100);
-    cx.error(
-        "COPY {t}a {t}a DB 5",
-        "ERR source and destination objects are the same",
-    );
+    cx.error("COPY {t}a {t}a DB 5", "ERR source and destination objects are the same");
     cx.ok("SELECT 0");
     cx.error("COPY {t}a {t}b DB 16", "ERR DB index is out of range");
     cx.error("COPY {t}a {t}b DB -1", "ERR DB index is out of range");
@@ -102,10 +89,7 @@ fn object(cx: &mut Cx) {
     for line in ["ENCODING", "FREQ", "IDLETIME", "REFCOUNT"] {
         cx.nil(&format!("OBJECT {line} {{p}}nosuch"));
         let name = format!("object|{}", line.to_lowercase());
-        cx.arity(
-            &name,
-            &[&format!("OBJECT {line}"), &format!("OBJECT {line} a b")],
-        );
+        cx.arity(&name, &[&format!("OBJECT {line}"), &format!("OBJECT {line} a b")]);
     }
     for (value, encoding) in [
         ("1", "int"),
@@ -130,10 +114,7 @@ fn object(cx: &mut Cx) {
          that when switching between policies at runtime LRU and LFU data will take some time to \
          adjust.",
     );
-    cx.error(
-        "OBJECT nosuch {p}a",
-        "ERR unknown subcommand 'nosuch'. Try OBJECT HELP.",
-    );
+    cx.error("OBJECT nosuch {p}a", "ERR unknown subcommand 'nosuch'. Try OBJECT HELP.");
     cx.arity("object", &["OBJECT"]);
 }
 
@@ -142,19 +123,10 @@ fn object_help(cx: &mut Cx) {
     let lines: Vec<String> = help.items().iter().map(Value::text).collect();
     let first = "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:";
     cx.check(lines[0] == first, "OBJECT HELP", &lines);
-    for line in [
-        "ENCODING <key>",
-        "FREQ <key>",
-        "IDLETIME <key>",
-        "REFCOUNT <key>",
-        "HELP",
-    ] {
+    for line in ["ENCODING <key>", "FREQ <key>", "IDLETIME <key>", "REFCOUNT <key>", "HELP"] {
         cx.check(lines.iter().any(|has| has == line), line, &lines);
     }
-    let simple = help
-        .items()
-        .iter()
-        .all(|line| matches!(line, Value::Simple(_)));
+    let simple = help.items().iter().all(|line| matches!(line, Value::Simple(_)));
     cx.check(simple, "the lines of HELP are simple strings", &help);
     cx.arity("object|help", &["OBJECT HELP x"]);
 }
@@ -169,44 +141,27 @@ fn memory(cx: &mut Cx) {
     cx.within("MEMORY USAGE {p}a", small + 90_000..=small + 250_000);
     cx.errors(
         SYNTAX,
-        &[
-            "MEMORY USAGE {p}a SAMPLES",
-            "MEMORY USAGE {p}a SAMPLES -1",
-            "MEMORY USAGE {p}a FOO 5",
-        ],
+        &["MEMORY USAGE {p}a SAMPLES", "MEMORY USAGE {p}a SAMPLES -1", "MEMORY USAGE {p}a FOO 5"],
     );
     cx.error("MEMORY USAGE {p}a SAMPLES x", NOT_INT);
     cx.arity("memory|usage", &["MEMORY USAGE"]);
     cx.arity("memory", &["MEMORY"]);
-    cx.error(
-        "MEMORY NOSUCH",
-        "ERR unknown subcommand 'NOSUCH'. Try MEMORY HELP.",
-    );
+    cx.error("MEMORY NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try MEMORY HELP.");
 }
 
 fn memory_stats(cx: &mut Cx) {
     cx.ok("SET {p}a 1");
     let stats = cx.get("MEMORY STATS");
-    let is_map = matches!(
-        (&stats, cx.proto),
-        (Value::Map(_), 3) | (Value::Array(_), 2)
-    );
+    let is_map = matches!((&stats, cx.proto), (Value::Map(_), 3) | (Value::Array(_), 2));
     cx.check(is_map, "MEMORY STATS is a map", &stats);
-    for name in [
-        "peak.allocated",
-        "total.allocated",
-        "startup.allocated",
-        "keys.count",
-    ] {
+    for name in ["peak.allocated", "total.allocated", "startup.allocated", "keys.count"] {
         let field = stats.field(name);
         cx.check(matches!(field, Some(Value::Int(0..))), name, field);
     }
     for name in ["dataset.percentage", "peak.percentage", "fragmentation"] {
         let field = stats.field(name);
-        let right = matches!(
-            (&field, cx.proto),
-            (Some(Value::Double(_)), 3) | (Some(Value::Bulk(_)), 2)
-        );
+        let right =
+            matches!((&field, cx.proto), (Some(Value::Double(_)), 3) | (Some(Value::Bulk(_)), 2));
         cx.check(right, name, field);
     }
     cx.arity("memory|stats", &["MEMORY STATS x"]);

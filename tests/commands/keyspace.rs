@@ -44,15 +44,7 @@ fn dbsize_flush(cx: &mut Cx) {
         cx.ok("SELECT 0");
         cx.int("DBSIZE", 0);
     }
-    cx.errors(
-        SYNTAX,
-        &[
-            "FLUSHALL FOO",
-            "FLUSHALL SYNC ASYNC",
-            "FLUSHDB FOO",
-            "FLUSHDB SYNC SYNC",
-        ],
-    );
+    cx.errors(SYNTAX, &["FLUSHALL FOO", "FLUSHALL SYNC ASYNC", "FLUSHDB FOO", "FLUSHDB SYNC SYNC"]);
     cx.arity("dbsize", &["DBSIZE x"]);
 }
 
@@ -61,10 +53,7 @@ fn keys(cx: &mut Cx) {
     cx.unordered("KEYS *", &[]);
     fill(cx, "k", 20);
     cx.ok("SET other 1");
-    let all: Vec<String> = (0..20)
-        .map(|i| format!("k{i}"))
-        .chain(["other".to_owned()])
-        .collect();
+    let all: Vec<String> = (0..20).map(|i| format!("k{i}")).chain(["other".to_owned()]).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     cx.unordered("KEYS *", &all);
     cx.unordered("keys k1?", &all[10..20]);
@@ -78,20 +67,14 @@ fn keys(cx: &mut Cx) {
 
 fn globs(cx: &mut Cx) {
     cx.ok("FLUSHALL");
-    let names = [
-        "hello", "hallo", "hxllo", "hllo", "heello", "h*llo", "h[llo", "HELLO", "a^c", "abc",
-    ];
+    let names =
+        ["hello", "hallo", "hxllo", "hllo", "heello", "h*llo", "h[llo", "HELLO", "a^c", "abc"];
     for name in names {
         cx.ok(&format!("SET {name} 1"));
     }
     for (pattern, want) in [
         ("h?llo", &["hello", "hallo", "hxllo", "h*llo", "h[llo"][..]),
-        (
-            "h*llo",
-            &[
-                "hello", "hallo", "hxllo", "hllo", "heello", "h*llo", "h[llo",
-            ],
-        ),
+        ("h*llo", &["hello", "hallo", "hxllo", "hllo", "heello", "h*llo", "h[llo"]),
         ("h[ae]llo", &["hello", "hallo"]),
         ("h[^e]llo", &["hallo", "hxllo", "h*llo", "h[llo"]),
         ("h[a-f]llo", &["hello", "hallo"]),
@@ -140,49 +123,23 @@ fn scan(cx: &mut Cx) {
     cx.check(found.is_empty(), "SCAN of nothing", found);
     fill(cx, "k", 3000);
     let want: BTreeSet<String> = (0..3000).map(|i| format!("k{i}")).collect();
-    for options in [
-        "",
-        "COUNT 1",
-        "COUNT 7",
-        "count 100",
-        "COUNT 100000",
-        "COUNT 5 COUNT 50",
-    ] {
+    for options in ["", "COUNT 1", "COUNT 7", "count 100", "COUNT 100000", "COUNT 5 COUNT 50"] {
         let found = scan_all(cx, options);
         cx.check(found == want, &format!("SCAN {options}"), found.len());
     }
     let pages = cx.get("SCAN 0 COUNT 100").items()[1].items().len();
-    cx.check(
-        (50..=400).contains(&pages),
-        "SCAN 0 COUNT 100 gives about 100",
-        pages,
-    );
+    cx.check((50..=400).contains(&pages), "SCAN 0 COUNT 100 gives about 100", pages);
     let pages = cx.get("SCAN 0").items()[1].items().len();
     cx.check((5..=40).contains(&pages), "SCAN 0 gives about 10", pages);
     cx.errors(
         "ERR invalid cursor",
-        &[
-            "SCAN abc",
-            "SCAN 1.5",
-            "SCAN 18446744073709551616",
-            "SCAN \"0 \"",
-            "SCAN x COUNT y",
-        ],
+        &["SCAN abc", "SCAN 1.5", "SCAN 18446744073709551616", "SCAN \"0 \"", "SCAN x COUNT y"],
     );
     cx.errors(
         SYNTAX,
-        &[
-            "SCAN 0 FOO",
-            "SCAN 0 COUNT",
-            "SCAN 0 COUNT 0",
-            "SCAN 0 MATCH",
-            "SCAN 0 FOO x",
-        ],
+        &["SCAN 0 FOO", "SCAN 0 COUNT", "SCAN 0 COUNT 0", "SCAN 0 MATCH", "SCAN 0 FOO x"],
     );
-    cx.errors(
-        NOT_INT,
-        &["SCAN 0 COUNT x", "SCAN 0 COUNT 9223372036854775808"],
-    );
+    cx.errors(NOT_INT, &["SCAN 0 COUNT x", "SCAN 0 COUNT 9223372036854775808"]);
     cx.arity("scan", &["SCAN"]);
 }
 
@@ -191,11 +148,7 @@ fn scan_filters(cx: &mut Cx) {
     fill(cx, "k", 1000);
     fill(cx, "other", 100);
     let others: BTreeSet<String> = (0..100).map(|i| format!("other{i}")).collect();
-    for options in [
-        "MATCH other*",
-        "match oth[e]r* COUNT 3",
-        "COUNT 1000 MATCH *r* TYPE string",
-    ] {
+    for options in ["MATCH other*", "match oth[e]r* COUNT 3", "COUNT 1000 MATCH *r* TYPE string"] {
         let found = scan_all(cx, options);
         cx.check(found == others, &format!("SCAN {options}"), found.len());
     }
@@ -210,11 +163,7 @@ fn scan_filters(cx: &mut Cx) {
     cx.check(found.is_empty(), "SCAN of another database", found);
     cx.ok("SET lone 1");
     let found = scan_all(cx, "COUNT 3");
-    cx.check(
-        found == BTreeSet::from(["lone".to_owned()]),
-        "SCAN of database 1",
-        found,
-    );
+    cx.check(found == BTreeSet::from(["lone".to_owned()]), "SCAN of database 1", found);
     cx.ok("SET gone 1 PX 1");
     std::thread::sleep(std::time::Duration::from_millis(10));
     let found = scan_all(cx, "");
@@ -237,23 +186,14 @@ fn scan_while_changing(cx: &mut Cx) {
         // First it grows eightfold, then it shrinks again: the table is rehashed both ways.
         let line = if step < 20 { "MSET" } else { "DEL" };
         let keys = (0..200).map(|i| format!("goes{}", step % 20 * 200 + i));
-        let words: Vec<String> = keys
-            .map(|key| {
-                if line == "DEL" {
-                    key
-                } else {
-                    format!("{key} v")
-                }
-            })
-            .collect();
+        let words: Vec<String> =
+            keys.map(|key| if line == "DEL" { key } else { format!("{key} v") }).collect();
         other.cmd(&format!("{line} {}", words.join(" ")));
         step += 1;
         assert!(step < 10_000, "SCAN does not end");
     }
-    let missing: Vec<String> = (0..500)
-        .map(|i| format!("stays{i}"))
-        .filter(|key| !found.contains(key))
-        .collect();
+    let missing: Vec<String> =
+        (0..500).map(|i| format!("stays{i}")).filter(|key| !found.contains(key)).collect();
     cx.check(missing.is_empty(), "SCAN misses no key that stays", missing);
 }
 
@@ -281,10 +221,7 @@ fn databases(cx: &mut Cx) {
     for db in [0, 1, 15] {
         cx.ok(&format!("SELECT {db}"));
         cx.bulk("GET k", &db.to_string());
-        cx.unordered(
-            "KEYS *",
-            &["k", &format!("a{db}"), &format!("b{db}"), &format!("c{db}")],
-        );
+        cx.unordered("KEYS *", &["k", &format!("a{db}"), &format!("b{db}"), &format!("c{db}")]);
         cx.int("DBSIZE", 4);
     }
     // Another connection is in database 0, and requests of both keep apart in a pipeline.
@@ -298,11 +235,7 @@ fn databases(cx: &mut Cx) {
     for _ in 0..50 {
         let replies = [cx.conn.read(), cx.conn.read(), other.read(), other.read()];
         let want = [bulk("15"), Value::Int(3), bulk("0"), Value::Int(3)];
-        cx.check(
-            replies == want,
-            "databases of two connections",
-            replies.clone(),
-        );
+        cx.check(replies == want, "databases of two connections", replies.clone());
     }
     cx.errors("ERR DB index is out of range", &["SELECT 16", "SELECT -1"]);
     cx.errors(NOT_INT, &["SELECT x", "SELECT \"\"", "SELECT 1.0"]);

@@ -23,10 +23,7 @@ fn mset_mget(cx: &mut Cx) {
 fn msetnx(cx: &mut Cx) {
     cx.int("MSETNX {t}a 1 {t}b 2", 1);
     cx.int("MSETNX {t}b 3 {t}c 4", 0);
-    cx.expect(
-        "MGET {t}a {t}b {t}c",
-        array([bulk("1"), bulk("2"), Value::Null]),
-    );
+    cx.expect("MGET {t}a {t}b {t}c", array([bulk("1"), bulk("2"), Value::Null]));
     cx.int("MSETNX {t}d 1 {t}d 2", 1);
     cx.bulk("GET {t}d", "2");
     cx.int("MSETNX {t}e 1", 1);
@@ -64,18 +61,12 @@ fn exists_touch(cx: &mut Cx) {
 
 fn many_keys(cx: &mut Cx) {
     let keys: Vec<String> = (0..1000).map(|i| cx.key(&format!("{{p}}{i}"))).collect();
-    let pairs: Vec<String> = keys
-        .iter()
-        .enumerate()
-        .map(|(i, key)| format!("{key} v{i}"))
-        .collect();
+    let pairs: Vec<String> =
+        keys.iter().enumerate().map(|(i, key)| format!("{key} v{i}")).collect();
     cx.ok(&format!("MSET {}", pairs.join(" ")));
     let values: Vec<String> = (0..1000).map(|i| format!("v{i}")).collect();
     let keys = keys.join(" ");
-    cx.expect(
-        &format!("MGET {keys}"),
-        array(values.iter().map(|value| bulk(value))),
-    );
+    cx.expect(&format!("MGET {keys}"), array(values.iter().map(|value| bulk(value))));
     cx.int(&format!("EXISTS {keys}"), 1000);
     cx.int(&format!("TOUCH {keys}"), 1000);
     cx.int(&format!("UNLINK {keys}"), 1000);
@@ -95,21 +86,13 @@ fn order(cx: &mut Cx) {
     }
     for i in 0..200 {
         let replies: Vec<Value> = (0..4).map(|_| cx.conn.read()).collect();
-        let before = if i == 0 {
-            "0".to_owned()
-        } else {
-            i.to_string()
-        };
+        let before = if i == 0 { "0".to_owned() } else { i.to_string() };
         let want = [
             super::simple("OK"),
             bulks(&[&i.to_string(), &before]),
             bulk("between"),
             Value::Int(i + 1),
         ];
-        cx.check(
-            replies == want,
-            "a pipeline's replies",
-            (i, replies.clone()),
-        );
+        cx.check(replies == want, "a pipeline's replies", (i, replies.clone()));
     }
 }

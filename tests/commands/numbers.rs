@@ -40,10 +40,7 @@ fn incrby(cx: &mut Cx) {
     cx.error("INCRBY {p}a -9223372036854775808", OVERFLOW);
     cx.int("INCRBY {p}b -9223372036854775808", i64::MIN);
     cx.error("DECRBY {p}b 1", OVERFLOW);
-    cx.error(
-        "DECRBY {p}a -9223372036854775808",
-        "ERR decrement would overflow",
-    );
+    cx.error("DECRBY {p}a -9223372036854775808", "ERR decrement would overflow");
     cx.bulk("GET {p}a", "-1");
     cx.arity("incrby", &["INCRBY", "INCRBY a", "INCRBY a 1 2"]);
     cx.arity("decrby", &["DECRBY", "DECRBY a", "DECRBY a 1 2"]);
@@ -77,16 +74,7 @@ fn not_numbers(cx: &mut Cx) {
 }
 
 fn number_arguments(cx: &mut Cx) {
-    for number in [
-        "abc",
-        "\"\"",
-        "1.0",
-        "\" 1\"",
-        "+1",
-        "01",
-        "-0",
-        "9223372036854775808",
-    ] {
+    for number in ["abc", "\"\"", "1.0", "\" 1\"", "+1", "01", "-0", "9223372036854775808"] {
         cx.error(&format!("INCRBY {{p}}a {number}"), NOT_INT);
         cx.error(&format!("DECRBY {{p}}a {number}"), NOT_INT);
     }
@@ -118,16 +106,11 @@ fn incrbyfloat(cx: &mut Cx) {
     cx.int("EXPIRE {p}f 100", 1);
     cx.bulk("INCRBYFLOAT {p}f 1", "6.5");
     cx.within("TTL {p}f", 90..=100);
-    cx.arity(
-        "incrbyfloat",
-        &["INCRBYFLOAT", "INCRBYFLOAT a", "INCRBYFLOAT a 1 2"],
-    );
+    cx.arity("incrbyfloat", &["INCRBYFLOAT", "INCRBYFLOAT a", "INCRBYFLOAT a 1 2"]);
 }
 
 fn incrbyfloat_errors(cx: &mut Cx) {
-    for number in [
-        "abc", "\"\"", "\" 1\"", "\"1 \"", "1.0x", "nan", "1e", "1,5", "--1",
-    ] {
+    for number in ["abc", "\"\"", "\" 1\"", "\"1 \"", "1.0x", "nan", "1e", "1,5", "--1"] {
         cx.error(&format!("INCRBYFLOAT {{p}}a {number}"), NOT_FLOAT);
         cx.ok(&format!("SET {{p}}b {number}"));
         cx.error("INCRBYFLOAT {p}b 1", NOT_FLOAT);
@@ -135,11 +118,7 @@ fn incrbyfloat_errors(cx: &mut Cx) {
     cx.int("EXISTS {p}a", 0);
     cx.errors(
         "ERR increment would produce NaN or Infinity",
-        &[
-            "INCRBYFLOAT {p}a inf",
-            "INCRBYFLOAT {p}a -inf",
-            "INCRBYFLOAT {p}a +inf",
-        ],
+        &["INCRBYFLOAT {p}a inf", "INCRBYFLOAT {p}a -inf", "INCRBYFLOAT {p}a +inf"],
     );
     cx.int("EXISTS {p}a", 0);
 }

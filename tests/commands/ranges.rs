@@ -58,14 +58,8 @@ fn getrange(cx: &mut Cx) {
             cx.error(&format!("{command} {{p}}a {range}"), NOT_INT);
         }
     }
-    cx.arity(
-        "getrange",
-        &["GETRANGE", "GETRANGE a", "GETRANGE a 1", "GETRANGE a 1 2 3"],
-    );
-    cx.arity(
-        "substr",
-        &["SUBSTR", "SUBSTR a", "SUBSTR a 1", "SUBSTR a 1 2 3"],
-    );
+    cx.arity("getrange", &["GETRANGE", "GETRANGE a", "GETRANGE a 1", "GETRANGE a 1 2 3"]);
+    cx.arity("substr", &["SUBSTR", "SUBSTR a", "SUBSTR a 1", "SUBSTR a 1 2 3"]);
 }
 
 fn setrange(cx: &mut Cx) {
@@ -86,10 +80,7 @@ fn setrange(cx: &mut Cx) {
     cx.int("SETRANGE {p}d 1 9", 4);
     cx.int("INCR {p}d", 1935);
     cx.within("TTL {p}d", 90..=100);
-    cx.errors(
-        "ERR offset is out of range",
-        &["SETRANGE {p}a -1 x", "SETRANGE {p}e -1 \"\""],
-    );
+    cx.errors("ERR offset is out of range", &["SETRANGE {p}a -1 x", "SETRANGE {p}e -1 \"\""]);
     cx.errors(
         "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
         &[
@@ -100,8 +91,5 @@ fn setrange(cx: &mut Cx) {
     );
     cx.errors(NOT_INT, &["SETRANGE {p}a x y", "SETRANGE {p}a 1.0 y"]);
     cx.int("EXISTS {p}e", 0);
-    cx.arity(
-        "setrange",
-        &["SETRANGE", "SETRANGE a", "SETRANGE a 1", "SETRANGE a 1 b c"],
-    );
+    cx.arity("setrange", &["SETRANGE", "SETRANGE a", "SETRANGE a 1", "SETRANGE a 1 b c"]);
 }

@@ -8,32 +8,21 @@ cases!(run_shared: info, info_sections, role_time_wait, module_acl_cluster, debu
 
 /// The value of `name:` in an INFO text.
 fn field(text: &str, name: &str) -> Option<String> {
-    let line = text
-        .split("\r\n")
-        .find(|line| line.starts_with(&format!("{name}:")))?;
+    let line = text.split("\r\n").find(|line| line.starts_with(&format!("{name}:")))?;
     Some(line[name.len() + 1..].to_owned())
 }
 
 fn sections(text: &str) -> Vec<&str> {
-    text.split("\r\n")
-        .filter_map(|line| line.strip_prefix("# "))
-        .collect()
+    text.split("\r\n").filter_map(|line| line.strip_prefix("# ")).collect()
 }
 
 fn info(cx: &mut Cx) {
     cx.ok("SET {p}a 1");
     let reply = cx.get("INFO");
-    let right = matches!(
-        (&reply, cx.proto),
-        (Value::Verbatim(..), 3) | (Value::Bulk(_), 2)
-    );
+    let right = matches!((&reply, cx.proto), (Value::Verbatim(..), 3) | (Value::Bulk(_), 2));
     cx.check(right, "INFO's type", &reply);
     let text = reply.text();
-    cx.check(
-        !text.replace("\r\n", "").contains(['\r', '\n']),
-        "lines end with CRLF",
-        &text,
-    );
+    cx.check(!text.replace("\r\n", "").contains(['\r', '\n']), "lines end with CRLF", &text);
     let version = if super::oracle() { "7.0.15" } else { "7.4.0" };
     let port = cx.server.port.to_string();
     for (name, want) in [
@@ -63,27 +52,14 @@ fn info(cx: &mut Cx) {
         let number = got.as_ref().is_some_and(|text| text.parse::<f64>().is_ok());
         cx.check(number, name, got);
     }
-    for name in [
-        "run_id",
-        "os",
-        "used_memory_human",
-        "maxmemory_policy",
-        "redis_build_id",
-    ] {
+    for name in ["run_id", "os", "used_memory_human", "maxmemory_policy", "redis_build_id"] {
         let got = field(&text, name);
         cx.check(got.as_ref().is_some_and(|text| !text.is_empty()), name, got);
     }
     // `db0:keys=1,expires=0,avg_ttl=0`
     let db = field(&text, "db0").unwrap_or_default();
-    let names: Vec<&str> = db
-        .split(',')
-        .filter_map(|part| Some(part.split_once('=')?.0))
-        .collect();
-    cx.check(
-        names.starts_with(&["keys", "expires", "avg_ttl"]),
-        "db0",
-        db,
-    );
+    let names: Vec<&str> = db.split(',').filter_map(|part| Some(part.split_once('=')?.0)).collect();
+    cx.check(names.starts_with(&["keys", "expires", "avg_ttl"]), "db0", db);
 }
 
 fn info_sections(cx: &mut Cx) {
@@ -115,25 +91,13 @@ fn info_sections(cx: &mut Cx) {
     }
     for line in ["INFO all", "INFO everything"] {
         let text = cx.get(line).text();
-        cx.check(
-            sections(&text).contains(&"Commandstats"),
-            line,
-            sections(&text),
-        );
+        cx.check(sections(&text).contains(&"Commandstats"), line, sections(&text));
     }
     let stats = cx.get("INFO commandstats").text();
     let line = field(&stats, "cmdstat_info").unwrap_or_default();
-    let names: Vec<&str> = line
-        .split(',')
-        .filter_map(|part| Some(part.split_once('=')?.0))
-        .collect();
-    let want = [
-        "calls",
-        "usec",
-        "usec_per_call",
-        "rejected_calls",
-        "failed_calls",
-    ];
+    let names: Vec<&str> =
+        line.split(',').filter_map(|part| Some(part.split_once('=')?.0)).collect();
+    let want = ["calls", "usec", "usec_per_call", "rejected_calls", "failed_calls"];
     cx.check(names == want, "cmdstat_info", line);
     for (line, want) in [
         ("INFO server", &["Server"][..]),
@@ -153,15 +117,8 @@ fn role_time_wait(cx: &mut Cx) {
     cx.expect("ROLE", array([bulk("master"), Value::Int(0), array([])]));
     cx.arity("role", &["ROLE x"]);
     let reply = cx.get("TIME");
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let parts: Vec<u64> = reply
-        .items()
-        .iter()
-        .map(|part| part.text().parse().unwrap())
-        .collect();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let parts: Vec<u64> = reply.items().iter().map(|part| part.text().parse().unwrap()).collect();
     let right = parts.len() == 2 && parts[0].abs_diff(now) < 10 && parts[1] < 1_000_000;
     cx.check(right, "TIME", parts);
     cx.arity("time", &["TIME x"]);
@@ -181,26 +138,14 @@ fn module_acl_cluster(cx: &mut Cx) {
     cx.expect("MODULE LIST", array([]));
     cx.arity("module", &["MODULE"]);
     cx.arity("module|list", &["MODULE LIST x"]);
-    cx.error(
-        "MODULE NOSUCH",
-        "ERR unknown subcommand 'NOSUCH'. Try MODULE HELP.",
-    );
+    cx.error("MODULE NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try MODULE HELP.");
     cx.bulk("ACL WHOAMI", "default");
     cx.arity("acl", &["ACL"]);
     cx.arity("acl|whoami", &["ACL WHOAMI x"]);
-    cx.error(
-        "ACL NOSUCH",
-        "ERR unknown subcommand 'NOSUCH'. Try ACL HELP.",
-    );
+    cx.error("ACL NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try ACL HELP.");
     cx.errors(
         "ERR This instance has cluster support disabled",
-        &[
-            "CLUSTER INFO",
-            "CLUSTER NODES",
-            "CLUSTER SLOTS",
-            "cluster slots",
-            "CLUSTER MYID",
-        ],
+        &["CLUSTER INFO", "CLUSTER NODES", "CLUSTER SLOTS", "cluster slots", "CLUSTER MYID"],
     );
     cx.arity("cluster", &["CLUSTER"]);
 }
@@ -232,11 +177,7 @@ fn debug(cx: &mut Cx) {
     conn.cmd("SET a 1 PX 10");
     std::thread::sleep(Duration::from_millis(400));
     let got = (conn.cmd("DBSIZE"), conn.cmd("GET a"), conn.cmd("DBSIZE"));
-    cx.check(
-        got == (Value::Int(1), Value::Null, Value::Int(0)),
-        "lazy expiry",
-        got,
-    );
+    cx.check(got == (Value::Int(1), Value::Null, Value::Int(0)), "lazy expiry", got);
     conn.cmd("SET a 1 PX 10");
     conn.cmd("DEBUG SET-ACTIVE-EXPIRE 1");
     crate::util::wait_for("active expiry", Duration::from_secs(5), || {
@@ -251,29 +192,17 @@ fn debug_protocol(cx: &mut Cx) {
     cx.nil("DEBUG PROTOCOL null");
     cx.expect("DEBUG PROTOCOL array", Value::Array(numbers()));
     cx.expect("debug protocol SET", Value::Set(numbers()));
-    let map = numbers()
-        .into_iter()
-        .zip([false, true, false].map(Value::Bool))
-        .collect();
+    let map = numbers().into_iter().zip([false, true, false].map(Value::Bool)).collect();
     cx.expect("DEBUG PROTOCOL map", Value::Map(map));
-    cx.expect(
-        "DEBUG PROTOCOL double",
-        Value::Double("3.141".parse().unwrap()),
-    );
+    cx.expect("DEBUG PROTOCOL double", Value::Double("3.141".parse().unwrap()));
     cx.expect("DEBUG PROTOCOL true", Value::Bool(true));
     cx.expect("DEBUG PROTOCOL false", Value::Bool(false));
     let digits = "1234567999999999999999999999999999999";
     cx.expect("DEBUG PROTOCOL bignum", Value::BigNumber(digits.to_owned()));
     let text = b"This is a verbatim\nstring".to_vec();
-    cx.expect(
-        "DEBUG PROTOCOL verbatim",
-        Value::Verbatim("txt".to_owned(), text),
-    );
+    cx.expect("DEBUG PROTOCOL verbatim", Value::Verbatim("txt".to_owned(), text));
     if cx.proto == 2 {
-        cx.error(
-            "DEBUG PROTOCOL push",
-            "ERR RESP2 is not supported by this command",
-        );
+        cx.error("DEBUG PROTOCOL push", "ERR RESP2 is not supported by this command");
     }
     cx.error(
         "DEBUG PROTOCOL nosuch",
@@ -290,23 +219,15 @@ fn debug_object(cx: &mut Cx) {
         return cx.fail("DEBUG OBJECT", reply, "a simple");
     };
     cx.check(text.starts_with("Value at:"), "DEBUG OBJECT", text);
-    let names = [
-        " refcount:",
-        " encoding:int ",
-        " serializedlength:",
-        " lru:",
-        " lru_seconds_idle:",
-    ];
+    let names =
+        [" refcount:", " encoding:int ", " serializedlength:", " lru:", " lru_seconds_idle:"];
     for name in names {
         cx.check(text.contains(name), name, text);
     }
 }
 
 fn shutdown_errors(cx: &mut Cx) {
-    cx.errors(
-        SYNTAX,
-        &["SHUTDOWN FOO", "SHUTDOWN SAVE NOSAVE", "SHUTDOWN ABORT NOW"],
-    );
+    cx.errors(SYNTAX, &["SHUTDOWN FOO", "SHUTDOWN SAVE NOSAVE", "SHUTDOWN ABORT NOW"]);
     cx.error("SHUTDOWN ABORT", "ERR No shutdown in progress.");
     cx.expect("PING", simple("PONG"));
 }
@@ -322,11 +243,7 @@ fn shutdown(cx: &mut Cx) {
         let mut other = target.server().conn();
         other.cmd("SET a 1");
         conn.send(line);
-        cx.check(
-            conn.closed() && other.closed(),
-            "no reply, all connections close",
-            line,
-        );
+        cx.check(conn.closed() && other.closed(), "no reply, all connections close", line);
         let server = match &mut target {
             super::Target::One(server) => server,
             super::Target::Many(cluster) => &mut cluster.coordinator,

@@ -43,11 +43,7 @@ fn set_conditions(cx: &mut Cx) {
     cx.bulk("SET {p}e 2 GET GET XX", "1");
     cx.nil("SET {p}e 3 NX");
     cx.bulk("GET {p}e", "2");
-    for line in [
-        "SET {p}a 1 NX XX",
-        "SET {p}a 1 XX NX",
-        "SET {p}a 1 GET XX NX",
-    ] {
+    for line in ["SET {p}a 1 NX XX", "SET {p}a 1 XX NX", "SET {p}a 1 GET XX NX"] {
         cx.error(line, SYNTAX);
     }
 }
@@ -178,11 +174,7 @@ fn getex_errors(cx: &mut Cx) {
     cx.ok("SET {p}a 1");
     cx.errors(
         "ERR invalid expire time in 'getex' command",
-        &[
-            "GETEX {p}a EX 0",
-            "GETEX {p}a PX -1",
-            "GETEX {p}a EX 9223372036854775807",
-        ],
+        &["GETEX {p}a EX 0", "GETEX {p}a PX -1", "GETEX {p}a EX 9223372036854775807"],
     );
     cx.errors(NOT_INT, &["GETEX {p}a EX abc", "GETEX {p}a PXAT 1.0"]);
     // A missing key is answered before the time is looked at, but not before the syntax.
@@ -221,10 +213,7 @@ fn setex(cx: &mut Cx) {
     for (name, command) in [("setex", "SETEX"), ("psetex", "PSETEX")] {
         for time in ["0", "-1", "9223372036854775807"] {
             let line = format!("{command} {{p}}b {time} x");
-            cx.error(
-                &line,
-                &format!("ERR invalid expire time in '{name}' command"),
-            );
+            cx.error(&line, &format!("ERR invalid expire time in '{name}' command"));
         }
         cx.error(&format!("{command} {{p}}b x 10"), NOT_INT);
         cx.error(&format!("{command} {{p}}b 1.5 10"), NOT_INT);
@@ -238,9 +227,7 @@ fn setex(cx: &mut Cx) {
 fn any_bytes(cx: &mut Cx) {
     let all: Vec<u8> = (0..=255).collect();
     let key = [cx.key("{p}").as_bytes(), &all].concat();
-    for size in [
-        0, 1, 39, 40, 44, 45, 255, 256, 4096, 16383, 16384, 65536, 1_000_000,
-    ] {
+    for size in [0, 1, 39, 40, 44, 45, 255, 256, 4096, 16383, 16384, 65536, 1_000_000] {
         let value: Vec<u8> = all.iter().copied().cycle().take(size).collect();
         let set = cx.conn.args(&[b"SET", &key, &value]);
         let got = cx.conn.args(&[b"GET", &key]);
@@ -250,9 +237,5 @@ fn any_bytes(cx: &mut Cx) {
     let long = [cx.key("{p}").into_bytes(), vec![b'k'; 70_000]].concat();
     let set = cx.conn.args(&[b"SET", &long, b"1"]);
     let got = cx.conn.args(&[b"GET", &long]);
-    cx.check(
-        got == super::bulk("1"),
-        "GET of a long key",
-        (set, got.clone()),
-    );
+    cx.check(got == super::bulk("1"), "GET of a long key", (set, got.clone()));
 }

@@ -16,23 +16,9 @@ fn transaction(cx: &mut Cx, lines: &[&str]) -> Value {
 }
 
 fn exec(cx: &mut Cx) {
-    let got = transaction(
-        cx,
-        &[
-            "SET {t}a 1",
-            "INCR {t}a",
-            "GET {t}a",
-            "GET {t}b",
-            "DEL {t}a {t}b",
-        ],
-    );
-    let want = array([
-        simple("OK"),
-        Value::Int(2),
-        bulk("2"),
-        Value::Null,
-        Value::Int(1),
-    ]);
+    let got =
+        transaction(cx, &["SET {t}a 1", "INCR {t}a", "GET {t}a", "GET {t}b", "DEL {t}a {t}b"]);
+    let want = array([simple("OK"), Value::Int(2), bulk("2"), Value::Null, Value::Int(1)]);
     cx.check(got == want, "EXEC", got);
     let got = transaction(cx, &[]);
     cx.check(got == array([]), "an empty EXEC", got);
@@ -54,10 +40,7 @@ fn discard(cx: &mut Cx) {
     cx.error("EXEC", "ERR EXEC without MULTI");
     cx.arity("discard", &["DISCARD x"]);
     cx.ok("MULTI");
-    cx.error(
-        "NOSUCH",
-        "ERR unknown command 'NOSUCH', with args beginning with: ",
-    );
+    cx.error("NOSUCH", "ERR unknown command 'NOSUCH', with args beginning with: ");
     cx.ok("DISCARD");
     let got = transaction(cx, &["GET {p}a"]);
     cx.check(got == bulks(&["1"]), "DISCARD forgets errors too", got);
@@ -66,23 +49,11 @@ fn discard(cx: &mut Cx) {
 /// An error while queueing refuses the whole.
 fn aborts(cx: &mut Cx) {
     let wrong = [
-        (
-            "NOSUCH a",
-            "ERR unknown command 'NOSUCH', with args beginning with: 'a' ",
-        ),
+        ("NOSUCH a", "ERR unknown command 'NOSUCH', with args beginning with: 'a' "),
         ("GET", "ERR wrong number of arguments for 'get' command"),
-        (
-            "SET {p}a",
-            "ERR wrong number of arguments for 'set' command",
-        ),
-        (
-            "CONFIG NOSUCH",
-            "ERR unknown subcommand 'NOSUCH'. Try CONFIG HELP.",
-        ),
-        (
-            "CONFIG GET",
-            "ERR wrong number of arguments for 'config|get' command",
-        ),
+        ("SET {p}a", "ERR wrong number of arguments for 'set' command"),
+        ("CONFIG NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try CONFIG HELP."),
+        ("CONFIG GET", "ERR wrong number of arguments for 'config|get' command"),
         ("SHUTDOWN", "ERR Command not allowed inside a transaction"),
     ];
     for (line, error) in wrong {
@@ -112,15 +83,7 @@ fn aborts(cx: &mut Cx) {
 /// An error while executing is one of the replies, the others are done.
 fn errors_inside(cx: &mut Cx) {
     let not_int = Value::Error(NOT_INT.to_owned());
-    let got = transaction(
-        cx,
-        &[
-            "SET {p}a abc",
-            "INCR {p}a",
-            "SET {p}b 1 EX 0",
-            "APPEND {p}a d",
-        ],
-    );
+    let got = transaction(cx, &["SET {p}a abc", "INCR {p}a", "SET {p}b 1 EX 0", "APPEND {p}a d"]);
     let want = array([
         simple("OK"),
         not_int,
@@ -134,29 +97,17 @@ fn errors_inside(cx: &mut Cx) {
 /// Keys of many slots: through a coordinator the nodes' parts, in the order of the requests.
 fn spread(cx: &mut Cx) {
     let lines: Vec<String> = (0..30)
-        .flat_map(|i| {
-            [
-                format!("SET {{p}}{i} {i}"),
-                format!("MGET {{p}}{i} {{p}}no {{p}}{i}"),
-            ]
-        })
+        .flat_map(|i| [format!("SET {{p}}{i} {i}"), format!("MGET {{p}}{i} {{p}}no {{p}}{i}")])
         .chain(["ECHO middle".to_owned(), "PING".to_owned()])
         .chain((0..30).map(|i| format!("INCR {{p}}{i}")))
-        .chain([
-            "DEL {p}1 {p}2 {p}3 {p}4".to_owned(),
-            "EXISTS {p}1 {p}5 {p}6".to_owned(),
-        ])
+        .chain(["DEL {p}1 {p}2 {p}3 {p}4".to_owned(), "EXISTS {p}1 {p}5 {p}6".to_owned()])
         .collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let got = transaction(cx, &lines);
     let mut want = Vec::new();
     for i in 0..30 {
         want.push(simple("OK"));
-        want.push(array([
-            bulk(&i.to_string()),
-            Value::Null,
-            bulk(&i.to_string()),
-        ]));
+        want.push(array([bulk(&i.to_string()), Value::Null, bulk(&i.to_string())]));
     }
     want.push(bulk("middle"));
     want.push(simple("PONG"));
@@ -164,10 +115,7 @@ fn spread(cx: &mut Cx) {
     want.extend([Value::Int(4), Value::Int(2)]);
     cx.check(got == array(want), "a transaction over many slots", got);
     // What Django's set_many sends.
-    let got = transaction(
-        cx,
-        &["MSET {p}x 1 {p}y 2", "EXPIRE {p}x 300", "EXPIRE {p}y 300"],
-    );
+    let got = transaction(cx, &["MSET {p}x 1 {p}y 2", "EXPIRE {p}x 300", "EXPIRE {p}y 300"]);
     let want = array([simple("OK"), Value::Int(1), Value::Int(1)]);
     cx.check(got == want, "set_many of Django", got);
     cx.within("TTL {p}y", 290..=300);
@@ -175,13 +123,7 @@ fn spread(cx: &mut Cx) {
 
 /// Commands about the connection within a transaction.
 fn inside(cx: &mut Cx) {
-    let lines = [
-        "SELECT 2",
-        "SET {p}a 1",
-        "CLIENT SETNAME {p}n",
-        "CLIENT GETNAME",
-        "SELECT 99",
-    ];
+    let lines = ["SELECT 2", "SET {p}a 1", "CLIENT SETNAME {p}n", "CLIENT GETNAME", "SELECT 99"];
     let got = transaction(cx, &lines);
     let name = cx.key("{p}n");
     let bad = Value::Error("ERR DB index is out of range".to_owned());
@@ -192,11 +134,7 @@ fn inside(cx: &mut Cx) {
     cx.nil("GET {p}a");
     let info = transaction(cx, &["CLIENT INFO"]);
     let info = info.items()[0].text();
-    cx.check(
-        info.starts_with("id="),
-        "CLIENT INFO in a transaction",
-        info,
-    );
+    cx.check(info.starts_with("id="), "CLIENT INFO in a transaction", info);
     cx.ok("MULTI");
     cx.expect("COMMAND COUNT", simple("QUEUED"));
     cx.expect("CONFIG GET databases", simple("QUEUED"));
@@ -205,17 +143,9 @@ fn inside(cx: &mut Cx) {
     cx.expect("TYPE {p}a", simple("QUEUED"));
     let got = cx.get("EXEC");
     let items = got.items();
-    cx.check(
-        items.len() == 5 && items[4] == simple("none"),
-        "EXEC of many kinds",
-        &got,
-    );
+    cx.check(items.len() == 5 && items[4] == simple("none"), "EXEC of many kinds", &got);
     let databases = items[1].field("databases");
-    cx.check(
-        databases == Some(bulk("16")),
-        "CONFIG GET in a transaction",
-        databases,
-    );
+    cx.check(databases == Some(bulk("16")), "CONFIG GET in a transaction", databases);
 }
 
 fn pipelined(cx: &mut Cx) {
@@ -257,11 +187,7 @@ fn state(cx: &mut Cx) {
     conn.cmd("MULTI");
     conn.cmd(&cx.key("SET {p}a 1"));
     let reply = conn.cmd("QUIT");
-    cx.check(
-        reply == simple("OK") && conn.closed(),
-        "QUIT in a transaction",
-        reply,
-    );
+    cx.check(reply == simple("OK") && conn.closed(), "QUIT in a transaction", reply);
     cx.int("EXISTS {p}a", 0);
     cx.ok("MULTI");
     cx.expect("INCR {p}a", simple("QUEUED"));

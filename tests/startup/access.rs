@@ -6,9 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const NOAUTH: &str = "NOAUTH Authentication required.";
-const NOAUTH_HELLO: &str = "NOAUTH HELLO must be called with the client already authenticated, \
-    otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client \
-    and select the RESP protocol version at the same time";
+const NOAUTH_HELLO: &str =
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise";
 const WRONGPASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
 /// The server wants this password, and nothing else does.
@@ -19,7 +18,7 @@ fn check_password(server: &Server, password: &str) {
     for line in ["PING", "GET k", "INFO", "CONFIG GET *", "SHUTDOWN", "MULTI"] {
         assert_eq!(conn.cmd(line), error(NOAUTH), "{line}");
     }
-    assert_eq!(conn.cmd("HELLO 3"), error(NOAUTH_HELLO));
+    assert!(conn.cmd("HELLO 3").text().starts_with(NOAUTH_HELLO));
     assert_eq!(conn.cmd("AUTH wrong"), error(WRONGPASS));
     assert_eq!(conn.cmd("AUTH someone password"), error(WRONGPASS));
     assert_eq!(conn.cmd("PING"), error(NOAUTH));
@@ -172,8 +171,8 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        let _ = self.client.kill();
-        let _ = self.client.wait();
+        drop(self.client.kill());
+        drop(self.client.wait());
     }
 }
 

@@ -16,7 +16,7 @@ fn unittest(server: &Server, file: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(file);
     let mut command = Command::new(interpreter());
     // -B: no compiled files beside the sources.
-    command.args(["-B", "-W", "error::DeprecationWarning"]).arg(path).arg("-v");
+    command.arg("-B").arg(path).arg("-v");
     command.env("LARDER_TEST_HOST", &server.host);
     command.env("LARDER_TEST_PORT", server.port.to_string());
     let output = run(&mut command, b"");

@@ -29,22 +29,14 @@ impl Conn {
         let stream = TcpStream::connect(addr)
             .unwrap_or_else(|error| panic!("no connection to {addr}: {error}"));
         stream.set_nodelay(true).unwrap();
-        Conn {
-            stream: Stream::Tcp(stream),
-            buffer: Vec::new(),
-            eof: false,
-        }
+        Conn { stream: Stream::Tcp(stream), buffer: Vec::new(), eof: false }
     }
 
     /// Connects to a Unix socket.
     pub fn unix(path: &Path) -> Conn {
         let stream = UnixStream::connect(path)
             .unwrap_or_else(|error| panic!("no connection to {}: {error}", path.display()));
-        Conn {
-            stream: Stream::Unix(stream),
-            buffer: Vec::new(),
-            eof: false,
-        }
+        Conn { stream: Stream::Unix(stream), buffer: Vec::new(), eof: false }
     }
 
     /// Sends bytes as they are. A server that has closed already is no failure here: what it
@@ -55,10 +47,7 @@ impl Conn {
             Stream::Unix(stream) => stream.write_all(bytes),
         };
         if let Err(error) = sent {
-            let gone = matches!(
-                error.kind(),
-                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
-            );
+            let gone = matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
             assert!(gone, "sending failed: {error}");
         }
     }
@@ -81,10 +70,7 @@ impl Conn {
     pub fn args(&mut self, args: &[&[u8]]) -> Value {
         self.send_raw(&request(args));
         self.read_for(
-            &args
-                .iter()
-                .map(|arg| arg.escape_ascii().to_string() + " ")
-                .collect::<String>(),
+            &args.iter().map(|arg| arg.escape_ascii().to_string() + " ").collect::<String>(),
         )
     }
 

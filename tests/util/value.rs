@@ -37,10 +37,7 @@ impl Debug for Value {
             Value::Null => write!(f, "Null"),
             Value::NullArray => write!(f, "NullArray"),
             Value::Array(items) => write!(f, "Array{items:?}"),
-            Value::Map(pairs) => f
-                .debug_map()
-                .entries(pairs.iter().map(|(k, v)| (k, v)))
-                .finish(),
+            Value::Map(pairs) => f.debug_map().entries(pairs.iter().map(|(k, v)| (k, v))).finish(),
             Value::Set(items) => write!(f, "Set{items:?}"),
             Value::Double(number) => write!(f, "Double({number})"),
             Value::Bool(truth) => write!(f, "Bool({truth})"),
@@ -73,9 +70,7 @@ impl Value {
 
     /// The number; panics on anything but an integer reply.
     pub fn int(&self) -> i64 {
-        let Value::Int(number) = self else {
-            panic!("no integer: {self:?}")
-        };
+        let Value::Int(number) = self else { panic!("no integer: {self:?}") };
         *number
     }
 
@@ -91,20 +86,16 @@ impl Value {
     pub fn pairs(&self) -> Vec<(Value, Value)> {
         match self {
             Value::Map(pairs) => pairs.clone(),
-            Value::Array(items) if items.len().is_multiple_of(2) => items
-                .chunks(2)
-                .map(|pair| (pair[0].clone(), pair[1].clone()))
-                .collect(),
+            Value::Array(items) if items.len().is_multiple_of(2) => {
+                items.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+            }
             other => panic!("no map: {other:?}"),
         }
     }
 
     /// The value of a text key in a map or flat array.
     pub fn field(&self, name: &str) -> Option<Value> {
-        self.pairs()
-            .into_iter()
-            .find(|(key, _)| key.text() == name)
-            .map(|(_, value)| value)
+        self.pairs().into_iter().find(|(key, _)| key.text() == name).map(|(_, value)| value)
     }
 }
 
@@ -116,13 +107,8 @@ struct Parser<'a> {
 impl Parser<'_> {
     fn value(&mut self) -> Option<Value> {
         let line = self.line()?;
-        let (kind, rest) = line
-            .split_at_checked(1)
-            .expect("a reply is never an empty line");
-        let number = || {
-            rest.parse::<i64>()
-                .unwrap_or_else(|_| panic!("bad length in {line:?}"))
-        };
+        let (kind, rest) = line.split_at_checked(1).expect("a reply is never an empty line");
+        let number = || rest.parse::<i64>().unwrap_or_else(|_| panic!("bad length in {line:?}"));
         Some(match kind {
             "+" => Value::Simple(rest.to_owned()),
             "-" => Value::Error(rest.to_owned()),
@@ -171,11 +157,7 @@ impl Parser<'_> {
     fn block(&mut self, length: i64) -> Option<Vec<u8>> {
         let end = self.at + usize::try_from(length).expect("a length");
         let block = self.bytes.get(self.at..end)?;
-        assert_eq!(
-            self.bytes.get(end..end + 2)?,
-            b"\r\n",
-            "a block ends with CRLF"
-        );
+        assert_eq!(self.bytes.get(end..end + 2)?, b"\r\n", "a block ends with CRLF");
         self.at = end + 2;
         Some(block.to_vec())
     }

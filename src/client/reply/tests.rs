@@ -31,11 +31,7 @@ fn resp3_keeps_the_order_of_maps_and_sets() {
         wire.extend(format!("${}\r\n{key}\r\n:1\r\n", key.len()).bytes());
     }
     let expected = keys.map(|key| (bulk(key), Reply::Integer(1))).to_vec();
-    assert_eq!(
-        decode(&wire),
-        Reply::Map(expected),
-        "known by its first byte"
-    );
+    assert_eq!(decode(&wire), Reply::Map(expected), "known by its first byte");
     assert_eq!(decode(b"~2\r\n+z\r\n+a\r\n"), {
         Reply::Set(vec![Reply::Status("z".into()), Reply::Status("a".into())])
     });
@@ -62,10 +58,7 @@ fn resp3_scalars() {
     assert_eq!(decode(b"(123456789012345678901\r\n"), {
         Reply::BigNumber("123456789012345678901".into())
     });
-    assert_eq!(
-        decode(b">1\r\n+x\r\n"),
-        Reply::Push(vec![Reply::Status("x".into())])
-    );
+    assert_eq!(decode(b">1\r\n+x\r\n"), Reply::Push(vec![Reply::Status("x".into())]));
 }
 
 #[test]
@@ -85,10 +78,5 @@ fn waits_for_the_whole_reply_and_keeps_the_rest() {
 #[test]
 fn garbage_is_an_error() {
     let error = take(&mut BytesMut::from(&b"HTTP/1.1 200 OK\r\n"[..])).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("does not speak the Redis protocol"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("does not speak the Redis protocol"), "{error}");
 }

@@ -25,41 +25,21 @@ const NODE: &str = "# Server\r\nredis_version:7.4.0\r\n\r\n# Memory\r\nused_memo
 fn coordinator_with_a_node_down() {
     let stats = parse("127.0.0.1:6379", COORDINATOR);
     assert!(stats.is_coordinator);
-    assert_eq!(
-        stats.title,
-        "coordinator 127.0.0.1:6379, larder 0.1.0, up 2 h 5 min, 3 clients"
-    );
+    assert_eq!(stats.title, "coordinator 127.0.0.1:6379, larder 0.1.0, up 2 h 5 min, 3 clients");
     assert_eq!(stats.nodes.len(), 3);
     let first = &stats.nodes[0];
-    assert_eq!(
-        (first.addr.as_str(), first.state.as_str()),
-        ("127.0.0.1:5000", "up")
-    );
+    assert_eq!((first.addr.as_str(), first.state.as_str()), ("127.0.0.1:5000", "up"));
     assert_eq!((first.keys, first.memory), (Some(10), Some(1234)));
     assert_eq!((first.evictions, first.expirations), (Some(3), Some(4)));
     assert_eq!((first.p50_us, first.p99_us), (Some(1.2), Some(9.9)));
-    let down = Row {
-        addr: "[::1]:5001".into(),
-        state: "down".into(),
-        ..Row::default()
-    };
+    let down = Row { addr: "[::1]:5001".into(), state: "down".into(), ..Row::default() };
     assert_eq!(stats.nodes[1], down);
     let total = &stats.total;
     assert_eq!(total.state, "2/3 up");
-    assert_eq!(
-        (total.keys, total.hits, total.misses),
-        (Some(30), Some(2), Some(4))
-    );
-    assert_eq!(
-        (total.memory, total.maxmemory),
-        (Some(2468), Some(536_870_912))
-    );
+    assert_eq!((total.keys, total.hits, total.misses), (Some(30), Some(2), Some(4)));
+    assert_eq!((total.memory, total.maxmemory), (Some(2468), Some(536_870_912)));
     assert_eq!(total.ops_per_sec, Some(42));
-    assert_eq!(
-        (total.p50_us, total.p99_us),
-        (Some(50.5), Some(999.9)),
-        "its own, no average"
-    );
+    assert_eq!((total.p50_us, total.p99_us), (Some(50.5), Some(999.9)), "its own, no average");
 }
 
 #[test]
@@ -72,11 +52,7 @@ fn one_node() {
     assert_eq!(node.keys, Some(11), "of all databases");
     assert_eq!((node.memory, node.maxmemory), (Some(1000), Some(2000)));
     assert_eq!((node.hits, node.misses), (Some(75), Some(25)));
-    let expected = Row {
-        addr: "TOTAL".into(),
-        state: "1/1 up".into(),
-        ..node.clone()
-    };
+    let expected = Row { addr: "TOTAL".into(), state: "1/1 up".into(), ..node.clone() };
     assert_eq!(stats.total, expected);
 }
 
