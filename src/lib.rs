@@ -37,7 +37,7 @@
 //!
 //! Each depends only on those below it.
 //!
-//! - [`cli`]: `up | node | coordinator | client`, and what goes wrong at start.
+//! - [`cli`] and `start`: `up | node | coordinator | client`, and what goes wrong at start.
 //! - [`client`]: the interactive client.
 //! - [`node`], [`coordinator`]: the two roles, as [`server::Service`]s.
 //! - [`cluster`]: slots, and which node owns which.
@@ -91,5 +91,6 @@ mod logging;
 pub mod node;
 pub mod resp;
 pub mod server;
+mod start;
 pub mod stats;
 pub mod store;

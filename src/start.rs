@@ -1,0 +1,287 @@
+//! Starts servers as the command line asks, and stops them.
+
+use crate::cli::text;
+use crate::cluster::SlotTable;
+use crate::config::{Access, Config, Id, PARAMS, format_size};
+use crate::coordinator::{Coordinator, Settings};
+use crate::logging;
+use crate::node::Node;
+use crate::server::{self, Listeners, Role, Running, Server};
+use crate::stats::process;
+use crate::store::{Policy, Store};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::ArgMatches;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Memory of each node of `up`, in bytes.
+const UP_MAXMEMORY: u64 = 256 << 20;
+/// Descriptors a server needs beside its clients: listeners, links, logs.
+const SPARE_DESCRIPTORS: u64 = 64;
+
+/// Starts the servers of a role and runs until they stop.
+///
+/// # Errors
+/// What went wrong at start, in words for the person who started it.
+pub(crate) fn run(role: &str, matches: &ArgMatches) -> Result<ExitCode> {
+    logging::init(&text(matches, "log-level"), &text(matches, "log-format"))?;
+    raise_descriptor_limit();
+    let signals = Signals::catch()?;
+    let (main, others) = match role {
+        "up" => start_up(matches)?,
+        "node" => (start_node(&text(matches, "addr"), matches, None, None)?.0, Vec::new()),
+        _ => (start_coordinator_alone(matches)?, Vec::new()),
+    };
+    println!("Ready. Stop with Ctrl-C, SIGTERM or SHUTDOWN.");
+    signals.wait(main, others);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The parameters as the command line and the environment give them.
+fn configure(matches: &ArgMatches) -> Result<Config> {
+    let config = Config::default();
+    for param in PARAMS.iter().filter(|param| param.access != Access::Fixed) {
+        let given = matches.try_get_one::<String>(param.name).ok().flatten();
+        if let Some(value) = given {
+            config
+                .set(param, value)
+                .map_err(|reason| anyhow!("--{} {value:?}: {reason}", param.name))?;
+        }
+    }
+    if let Some(path) = matches.get_one::<String>("requirepass-file") {
+        config
+            .set(&PARAMS[Id::Requirepass as usize], &read_secret(path)?)
+            .map_err(|reason| anyhow!("--requirepass-file {path}: {reason}"))?;
+    }
+    Ok(config)
+}
+
+/// The password in a file: its first line.
+fn read_secret(path: &str) -> Result<String> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the password file {path}"))?;
+    match text.lines().next().map(str::trim) {
+        Some(password) if !password.is_empty() => Ok(password.to_owned()),
+        _ => bail!("the password file {path} is empty: write the password into its first line"),
+    }
+}
+
+fn workers(config: &Config, default: usize) -> usize {
+    let workers = match config.number(Id::Workers) as usize {
+        0 => default,
+        given => given,
+    };
+    config.set_number(Id::Workers, workers as u64);
+    workers
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// What CONFIG GET tells of where a server listens.
+fn note_address(config: &Config, addr: SocketAddr, workers: usize) -> Result<()> {
+    for (id, value) in [
+        (Id::Port, addr.port().to_string()),
+        (Id::Bind, addr.ip().to_string()),
+        (Id::IoThreads, workers.to_string()),
+    ] {
+        config.set(&PARAMS[id as usize], &value).map_err(|reason| anyhow!(reason))?;
+    }
+    Ok(())
+}
+
+/// Starts a node; `maxmemory` and `default_workers` are those of `up`.
+fn start_node(
+    addr: &str,
+    matches: &ArgMatches,
+    maxmemory: Option<u64>,
+    default_workers: Option<usize>,
+) -> Result<(Running, SocketAddr)> {
+    let config = configure(matches)?;
+    let given = matches.get_one::<String>("maxmemory").is_some();
+    let (limit, why) = match maxmemory {
+        _ if given => (config.number(Id::Maxmemory), String::new()),
+        Some(limit) => (limit, String::new()),
+        None => {
+            let (limit, why) = process::default_maxmemory();
+            (limit, format!(" ({why})"))
+        }
+    };
+    config.set_number(Id::Maxmemory, limit);
+    if default_workers.is_some() {
+        // In `up` the one Unix socket is the coordinator's.
+        config.set(&PARAMS[Id::Unixsocket as usize], "").map_err(|reason| anyhow!(reason))?;
+    }
+    let workers = workers(&config, default_workers.unwrap_or_else(cores));
+    let listeners = Listeners::bind(addr, &config)?;
+    let addr = listeners.addr;
+    note_address(&config, addr, workers)?;
+    let policy = Policy::from_index(config.number(Id::MaxmemoryPolicy));
+    let policy_name = Policy::NAMES[policy as usize];
+    let memory = match limit {
+        0 => "no memory limit".to_owned(),
+        limit => format!("maxmemory {}{why}", format_size(limit)),
+    };
+    println!("node {addr}  {memory}, policy {policy_name}, workers {workers}");
+    let store = Arc::new(Store::new(limit, policy));
+    let server = Server::new(Role::Node, config, Some(store.clone()), workers);
+    warn_if_open(&server, addr);
+    let running = server::start(server, listeners, move |_| Node::new(store.clone()))?;
+    tracing::info!(%addr, memory, policy = policy_name, workers, "node started");
+    Ok((running, addr))
+}
+
+fn start_coordinator(
+    addr: &str,
+    nodes: Vec<String>,
+    matches: &ArgMatches,
+    node_password: Option<String>,
+    default_workers: usize,
+) -> Result<Running> {
+    for node in &nodes {
+        server::check_address(node)?;
+    }
+    let config = configure(matches)?;
+    let workers = workers(&config, default_workers);
+    let table = SlotTable::even(nodes).map_err(|reason| anyhow!("the list of nodes: {reason}"))?;
+    let listeners = Listeners::bind(addr, &config)?;
+    let addr = listeners.addr;
+    note_address(&config, addr, workers)?;
+    println!("coordinator {addr}  over {} nodes, workers {workers}", table.nodes().len());
+    let server = Server::new(Role::Coordinator, config, None, workers);
+    let settings = Arc::new(Settings {
+        password: node_password,
+        table: table.fingerprint(),
+        name: format!("{addr}/{}", &server.run_id[..8]),
+    });
+    warn_if_open(&server, addr);
+    let (table, shared) = (Arc::new(table), server.clone());
+    let nodes = table.nodes().join(" ");
+    let running = server::start(server, listeners, move |worker| {
+        Coordinator::new(table.clone(), &settings, &shared, worker)
+    })?;
+    tracing::info!(%addr, nodes, workers, "coordinator started");
+    Ok(running)
+}
+
+fn start_coordinator_alone(matches: &ArgMatches) -> Result<Running> {
+    let nodes = matches.get_many::<String>("nodes").unwrap_or_default().cloned().collect();
+    let password = match matches.get_one::<String>("node-password-file") {
+        Some(path) => Some(read_secret(path)?),
+        None => None,
+    };
+    start_coordinator(&text(matches, "addr"), nodes, matches, password, cores())
+}
+
+/// Starts nodes and a coordinator in this process.
+fn start_up(matches: &ArgMatches) -> Result<(Running, Vec<Running>)> {
+    let host = text(matches, "host");
+    let host =
+        if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+    let port: u16 = matches.get_one("port").copied().unwrap_or(6379);
+    let count: u16 = matches.get_one("nodes-count").copied().unwrap_or(3);
+    if u32::from(port) + u32::from(count) > u32::from(u16::MAX) {
+        bail!(
+            "--port {port}: the {count} nodes take the ports behind it, and there are not so many"
+        );
+    }
+    // Where clients must give a password, so must the coordinator at the nodes.
+    let password = match matches.get_one::<String>("requirepass-file") {
+        Some(path) => Some(read_secret(path)?),
+        None => matches.get_one::<String>("requirepass").cloned(),
+    };
+    println!(
+        "Larder {}, a cluster in one process (pid {})",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    );
+    let (mut nodes, mut addrs) = (Vec::new(), Vec::new());
+    for number in 1..=count {
+        let port = if port == 0 { 0 } else { port + number };
+        let (running, addr) =
+            start_node(&format!("{host}:{port}"), matches, Some(UP_MAXMEMORY), Some(1))?;
+        addrs.push(addr);
+        nodes.push(running);
+    }
+    // The coordinator reaches them over loopback where they listen everywhere.
+    let reach = |addr: &SocketAddr| match addr.ip() {
+        ip if !ip.is_unspecified() => addr.to_string(),
+        std::net::IpAddr::V4(_) => format!("127.0.0.1:{}", addr.port()),
+        std::net::IpAddr::V6(_) => format!("[::1]:{}", addr.port()),
+    };
+    let addrs = addrs.iter().map(reach).collect();
+    let coordinator = start_coordinator(&format!("{host}:{port}"), addrs, matches, password, 1)?;
+    println!("Connect with: redis-cli -p {}", coordinator.server.port());
+    Ok((coordinator, nodes))
+}
+
+fn warn_if_open(server: &Server, addr: SocketAddr) {
+    if addr.ip().is_loopback() || server.config.has_password() {
+        return;
+    }
+    if server.config.is_on(Id::ProtectedMode) {
+        tracing::warn!(%addr, "no password: clients of other machines are refused (protected mode)");
+    } else {
+        tracing::warn!(%addr, "no password and no protected mode: everybody who reaches this port can use it");
+    }
+}
+
+/// Raises the limit of open descriptors as far as the system allows, as each client takes one.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if setrlimit(Resource::Nofile, wanted).is_err() {
+        tracing::warn!(limit = limit.current, "cannot raise the limit of open descriptors");
+    }
+    let now = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if now < 10_000 + SPARE_DESCRIPTORS {
+        tracing::warn!(
+            limit = now,
+            "few descriptors: maxclients cannot be reached; raise `ulimit -n`"
+        );
+    }
+}
+
+/// The signals that stop a server. Caught from before it says that it is ready.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a runtime")?;
+        let (terminate, interrupt) = {
+            let _entered = runtime.enter();
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        };
+        Ok(Signals { runtime, terminate, interrupt })
+    }
+
+    /// Runs until a signal comes or the main server stops, then stops everything.
+    fn wait(mut self, main: Running, others: Vec<Running>) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.terminate.recv() => tracing::info!("SIGTERM: stopping"),
+                _ = self.interrupt.recv() => tracing::info!("interrupted: stopping"),
+                () = main.server.stopped() => {}
+            }
+        });
+        // The coordinator first: what is in flight still needs the nodes.
+        main.server.stop();
+        main.join();
+        for running in others {
+            running.server.stop();
+            running.join();
+        }
+        tracing::info!("stopped");
+    }
+}
