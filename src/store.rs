@@ -5,6 +5,7 @@
 //! order, as a [`Keyspace`], and works on that; nothing here waits while it holds a lock.
 
 mod budget;
+mod key;
 mod keyspace;
 mod shard;
 mod table;
@@ -23,7 +24,7 @@ pub const DATABASES: usize = 16;
 pub const SHARDS: usize = 16;
 /// Keys whose memory one tick of expiry frees in one shard at most: bounds the time the shard is locked.
 const EXPIRED_PER_TICK: usize = 512;
-/// Keys that one tick evicts in one shard at most, after `maxmemory` was lowered.
+/// Keys that one tick evicts from each shard at most, after `maxmemory` was lowered.
 const EVICTED_PER_TICK: usize = 256;
 
 /// The value of a key. Strings are reference-counted: a reply may hold one after the key is gone.
@@ -112,16 +113,15 @@ impl Store {
             if expire {
                 more |= shard.expire_due(now, EXPIRED_PER_TICK, &self.budget) == EXPIRED_PER_TICK;
             }
-            if self.budget.policy() == Policy::AllkeysLru {
-                let mut evicted = 0;
-                while self.budget.excess(0) > 0 && evicted < EVICTED_PER_TICK {
-                    if !shard.evict(&self.budget) {
-                        break;
-                    }
-                    evicted += 1;
+        }
+        if self.budget.policy() == Policy::AllkeysLru {
+            // From all shards alike, so that none loses keys that are newer than what others keep.
+            for _ in 0..EVICTED_PER_TICK {
+                if self.budget.excess(0) == 0 || self.evict_elsewhere(0) == 0 {
+                    return more;
                 }
-                more |= evicted == EVICTED_PER_TICK;
             }
+            more = true;
         }
         more
     }
@@ -131,13 +131,20 @@ impl Store {
         (0..SHARDS).filter_map(|index| self.lock(index).next_expiry()).min()
     }
 
-    /// Evicts from a shard that the caller has not locked, if one can be had without waiting.
-    fn evict_elsewhere(&self) -> bool {
-        let start = fastrand::usize(..SHARDS);
-        (0..SHARDS).any(|offset| match self.shards[(start + offset) % SHARDS].try_lock() {
-            Ok(mut shard) => shard.evict(&self.budget),
-            Err(_) => false,
-        })
+    /// Evicts a key from every shard that nobody, the caller included, has locked, until `need` bytes fit; answers
+    /// from how many.
+    fn evict_elsewhere(&self, need: usize) -> usize {
+        let first = fastrand::usize(..SHARDS);
+        let mut evicted = 0;
+        for offset in 0..SHARDS {
+            if self.budget.excess(need) == 0 {
+                break;
+            }
+            if let Ok(mut shard) = self.shards[(first + offset) % SHARDS].try_lock() {
+                evicted += usize::from(shard.evict(&self.budget));
+            }
+        }
+        evicted
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::dispatch::{Call, Outcome, Service, dispatch};
 use super::stream::Stream;
-use super::{Client, Replies, Role, Server, Session};
+use super::{Client, Replies, Server, Session};
 use crate::config::Id;
 use crate::resp::{Decoder, Error, Limits, Reply};
 use crate::stats::{WorkerStats, add};
@@ -19,7 +19,8 @@ use std::time::Instant;
 const READ_BYTES: usize = 64 * 1024;
 /// A large argument makes room for at most this much at once: a client that only announces one takes none.
 const READ_AHEAD_BYTES_MAX: usize = 32 << 20;
-/// While so many bytes of replies are not taken by the client, its further requests stay unread.
+/// While so many bytes of replies are not taken by the client, or are to be expected, its further requests stay
+/// unread.
 const REPLY_BYTES_MAX: usize = 1 << 20;
 /// Reads of one connection before others get their turn.
 const READS_PER_TURN: usize = 4;
@@ -108,9 +109,8 @@ impl<S: Service> Connection<S> {
     fn has_room(&self) -> bool {
         let replies = self.replies.borrow();
         let config = &self.worker.server.config;
-        replies.bytes() < REPLY_BYTES_MAX
-            && (self.worker.server.role == Role::Node
-                || replies.waiting() < config.number(Id::PipelineMax) as usize)
+        replies.expected_bytes() < REPLY_BYTES_MAX
+            && replies.waiting() < config.number(Id::PipelineMax) as usize
     }
 
     fn may_read(&self) -> bool {

@@ -6,6 +6,9 @@ use crate::resp::Output;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// How long a reply is thought to be before the first one has come, in bytes.
+const REPLY_BYTES_ASSUMED: usize = 8 * 1024;
+
 /// The queue of a connection's replies.
 pub struct Replies {
     /// What can be written now.
@@ -18,6 +21,8 @@ pub struct Replies {
     waiting: usize,
     /// Bytes in places that are filled.
     early: usize,
+    /// How long the replies of nodes have been of late, rather too much than too little.
+    recent: usize,
     /// Replies are thrown away for now (`CLIENT REPLY OFF`).
     pub muted: bool,
     void: Output,
@@ -40,6 +45,7 @@ impl Replies {
             first: 0,
             waiting: 0,
             early: 0,
+            recent: REPLY_BYTES_ASSUMED,
             muted: false,
             void: Output::default(),
             client,
@@ -54,6 +60,11 @@ impl Replies {
     /// Bytes held, written or not, that a client has yet to take.
     pub fn bytes(&self) -> usize {
         self.ready.len() + self.early
+    }
+
+    /// Bytes held and, as far as can be foreseen, still to come.
+    pub fn expected_bytes(&self) -> usize {
+        self.bytes() + self.waiting * self.recent
     }
 
     /// Where the next reply goes that is made here.
@@ -86,6 +97,7 @@ impl Replies {
         let Some(index) = place.checked_sub(self.first).map(|index| index as usize) else { return };
         let Some(slot @ &mut Place::Waiting { muted }) = self.places.get_mut(index) else { return };
         self.waiting -= 1;
+        self.recent = reply.len().max(self.recent - self.recent / 8);
         let reply = if muted { &[] } else { reply };
         if index > 0 {
             let mut output = Output::default();

@@ -304,7 +304,8 @@ impl<'a> Keyspace<'a> {
         }
     }
 
-    /// Evicts until `need` more bytes fit, from the locked shards first.
+    /// Evicts until `need` more bytes fit: from a locked shard, and where that is not enough from all shards in
+    /// turn, so that one large value does not empty the shard that it goes to.
     ///
     /// # Errors
     /// `OOM` if they cannot fit, or the policy frees nothing; then nothing is evicted.
@@ -317,14 +318,19 @@ impl<'a> Keyspace<'a> {
         if !budget.could_hold(need) || budget.policy() == super::Policy::NoEviction {
             return Err(Error::OOM);
         }
-        while budget.excess(need) > 0 {
-            let own = self.guards.iter_mut().any(|(_, shard)| shard.evict(budget));
-            if !own && !store.evict_elsewhere() {
-                // Others hold the rest of the memory at this moment and bring it back under the limit.
-                break;
+        loop {
+            let mut own = 0;
+            for (_, shard) in &mut self.guards {
+                if budget.excess(need) == 0 {
+                    return Ok(());
+                }
+                own += usize::from(shard.evict(budget));
+            }
+            if store.evict_elsewhere(need) + own == 0 {
+                // Nothing is left here; what others hold locked at this moment they bring under the limit.
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     fn find(&mut self, key: &[u8], access: Access) -> (&mut Shard, Option<u32>) {

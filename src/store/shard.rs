@@ -14,8 +14,8 @@ pub(super) struct Item {
     pub(super) used_at: u32,
     newer: u32,
     older: u32,
-    /// Bytes charged for the whole entry.
-    charged: usize,
+    /// Bytes charged for the whole entry; a value is at most 1 GB long.
+    charged: u32,
 }
 
 impl Default for Item {
@@ -112,7 +112,7 @@ impl Shard {
 
     /// Bytes charged for an entry.
     pub(super) fn charged(&self, handle: u32) -> usize {
-        self.item(handle).charged
+        self.item(handle).charged as usize
     }
 
     /// Makes a key the most recently used one.
@@ -177,7 +177,7 @@ impl Shard {
     pub(super) fn remove(&mut self, handle: u32, budget: &Budget) -> (Value, u64) {
         self.unlink(handle);
         let db = self.table.entry(handle).db as usize;
-        let (_, item) = self.table.remove(handle);
+        let item = self.table.remove(handle);
         self.dbs[db].keys -= 1;
         if item.expires_at != 0 {
             self.dbs[db].expires -= 1;
@@ -185,7 +185,7 @@ impl Shard {
             self.expiry.remove(&(item.expires_at, handle));
         }
         self.stats.changes += 1;
-        budget.release(item.charged);
+        budget.release(item.charged as usize);
         self.charge_directory(budget);
         (item.value, item.expires_at)
     }
@@ -237,8 +237,7 @@ impl Shard {
                     ..self.stats
                 };
                 let old = std::mem::replace(self, Shard { stats, ..Shard::new() });
-                let charged: usize =
-                    old.table.handles().map(|handle| old.item(handle).charged).sum();
+                let charged: usize = old.table.handles().map(|handle| old.charged(handle)).sum();
                 budget.release(charged + old.directory_charged);
                 self.charge_directory(budget);
                 if old.table.len() > 1000 {
@@ -253,8 +252,8 @@ impl Shard {
         let entry = self.table.entry_mut(handle);
         let Value::Str(bytes) = &entry.data.value;
         let expiry = if entry.data.expires_at == 0 { 0 } else { EXPIRY_BYTES };
-        let charge = ENTRY_BYTES + allocated(entry.key.len()) + allocated(bytes.len()) + expiry;
-        let old = std::mem::replace(&mut entry.data.charged, charge);
+        let charge = ENTRY_BYTES + entry.key.allocated() + allocated(bytes.len()) + expiry;
+        let old = std::mem::replace(&mut entry.data.charged, charge as u32) as usize;
         if charge > old {
             budget.charge(charge - old);
         } else {
@@ -311,7 +310,7 @@ impl Shard {
             assert_eq!(entry.data.older, before, "LRU links");
             assert_eq!(self.table.find(entry.hash, entry.db, &entry.key), Some(handle), "index");
             let Value::Str(bytes) = &entry.data.value;
-            let mut expected = ENTRY_BYTES + allocated(entry.key.len()) + allocated(bytes.len());
+            let mut expected = ENTRY_BYTES + entry.key.allocated() + allocated(bytes.len());
             dbs[entry.db as usize].keys += 1;
             if entry.data.expires_at != 0 {
                 expected += EXPIRY_BYTES;
@@ -319,7 +318,7 @@ impl Shard {
                 dbs[entry.db as usize].expires_at_sum += u128::from(entry.data.expires_at);
                 assert!(self.expiry.contains(&(entry.data.expires_at, handle)), "expiry");
             }
-            assert_eq!(entry.data.charged, expected, "charge of {:?}", entry.key);
+            assert_eq!(entry.data.charged as usize, expected, "charge of {:?}", &*entry.key);
             charged += expected;
             order.push((entry.db, entry.key.to_vec()));
             before = handle;

@@ -1,10 +1,12 @@
 //! The hash table of a shard: entries in a slab, found through chained buckets that grow and shrink by linear
-//! hashing (Litwin 1980): one insert splits at most one bucket, so no operation ever waits for a rehash.
+//! hashing (Litwin 1980): one insert splits at most two buckets, so no operation ever waits for a rehash.
 //!
 //! Scanning is by position in the *bit-reversed* hash space. A bucket holds the entries whose low hash bits
 //! equal its number, which is one interval of that space however many buckets there are; an entry's
 //! position never changes. So a scan that moves through the positions in order meets every key that
 //! stays, while the table grows, shrinks and evicts.
+
+use super::key::Key;
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
@@ -19,7 +21,7 @@ pub(super) struct Entry<T> {
     /// The next entry of the same bucket, or of the free list.
     chain: u32,
     pub(super) db: u8,
-    pub(super) key: Box<[u8]>,
+    pub(super) key: Key,
     pub(super) data: T,
 }
 
@@ -67,7 +69,9 @@ impl<T: Default> Table<T> {
 
     /// Adds an entry; the caller knows that there is none of this key.
     pub(super) fn insert(&mut self, hash: u32, db: u8, key: &[u8], data: T) -> u32 {
-        if self.len as u64 >= u64::from(self.buckets) {
+        // One entry to two buckets: most chains have one entry, and a look-up meets few others.
+        if self.len as u64 * 2 >= u64::from(self.buckets) {
+            self.split();
             self.split();
         }
         let bucket = self.bucket(hash);
@@ -91,7 +95,7 @@ impl<T: Default> Table<T> {
     }
 
     /// Takes an entry out; its handle may be given to another key from now on.
-    pub(super) fn remove(&mut self, handle: u32) -> (Box<[u8]>, T) {
+    pub(super) fn remove(&mut self, handle: u32) -> T {
         let (hash, next) = (self.entry(handle).hash, self.entry(handle).chain);
         let bucket = self.bucket(hash);
         if self.head(bucket) == handle {
@@ -106,12 +110,15 @@ impl<T: Default> Table<T> {
         let free = self.free;
         let entry = self.entry_mut(handle);
         entry.chain = free;
-        let taken = (std::mem::take(&mut entry.key), std::mem::take(&mut entry.data));
+        entry.key = Key::default();
+        let taken = std::mem::take(&mut entry.data);
         self.free = handle;
         self.len -= 1;
-        // Merging only below half full keeps a table that hovers from splitting and merging in turns.
-        if (self.len as u64) * 2 < u64::from(self.buckets) && self.buckets > 1 {
-            self.merge();
+        // Merging only far below that keeps a table that hovers from splitting and merging in turns.
+        for _ in 0..2 {
+            if (self.len as u64) * 4 < u64::from(self.buckets) && self.buckets > 1 {
+                self.merge();
+            }
         }
         taken
     }
@@ -147,7 +154,7 @@ impl<T: Default> Table<T> {
         if self.len == 0 {
             return None;
         }
-        // A bucket holds half an entry or more on average, so this ends soon.
+        // A bucket holds a quarter of an entry or more on average, so this ends soon.
         loop {
             let first = self.head(number(self.buckets));
             let (mut count, mut handle) = (0, first);
@@ -264,7 +271,7 @@ mod tests {
                         model.insert(key, handle);
                     }
                     Some(handle) if !insert => {
-                        prop_assert_eq!(table.remove(handle).1, key);
+                        prop_assert_eq!(table.remove(handle), key);
                         model.remove(&key);
                     }
                     _ => {}
