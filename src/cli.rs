@@ -3,7 +3,7 @@
 
 use crate::client;
 use crate::config::{Access, Config, Id, Kind, PARAMS, Param, Scope};
-use crate::start;
+use crate::start::{self, text};
 use anyhow::{Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::process::ExitCode;
@@ -185,11 +185,6 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
         Some((role, matches)) => start::run(role, matches),
         None => bail!("no command"),
     }
-}
-
-/// An argument, empty if it was not given.
-pub(crate) fn text(matches: &ArgMatches, name: &str) -> String {
-    matches.get_one::<String>(name).cloned().unwrap_or_default()
 }
 
 fn client_options(matches: &ArgMatches) -> client::Options {

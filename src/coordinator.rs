@@ -14,7 +14,7 @@ use crate::cluster::SlotTable;
 use crate::command::{Context, Found, Route};
 use crate::resp::{Args, Error, Proto, Reply};
 use crate::server::{Call, Outcome, Queue, Server, Service};
-use crate::store::Keyspace;
+use crate::store::{Ahead, Keyspace};
 use bytes::Bytes;
 use gather::{Gather, Join};
 use link::{Link, Target};
@@ -145,7 +145,13 @@ impl Coordinator {
 }
 
 impl Service for Coordinator {
-    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>) -> Outcome {
+    fn hint(&self, _: Found, _: Args<'_>) -> u64 {
+        0
+    }
+
+    fn look_ahead(&self, _: Found, _: u64, _: Ahead) {}
+
+    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>, _: u64) -> Outcome {
         if found.row.route == Route::OneSlot {
             return self.forward(call, found, args);
         }

@@ -1,9 +1,9 @@
 //! A node: executes commands on its store.
 
-use crate::command::{Context, Found, Lock, flag};
+use crate::command::{Context, Found, Keys, Lock, flag};
 use crate::resp::{Args, Error};
 use crate::server::{Call, Outcome, Queue, Service};
-use crate::store::{Keyspace, Policy, Store};
+use crate::store::{Ahead, Keyspace, Policy, Store};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,10 +22,13 @@ impl Node {
     }
 
     /// The part of the store that a command needs, locked.
-    fn lock<'a>(&'a self, found: Found, args: Args<'_>, db: u8, now: u64) -> Keyspace<'a> {
+    fn lock(&self, found: Found, args: Args<'_>, hint: u64, db: u8, now: u64) -> Keyspace<'_> {
         match found.row.run.lock {
             Lock::None | Lock::Queue => self.store.lock_none(db, now),
             Lock::All => self.store.lock_all(db, now),
+            Lock::Keys if found.row.keys == Keys::ONE => {
+                self.store.lock_key(db, now, args.at(1), hint)
+            }
             Lock::Keys => {
                 let positions = found.row.keys.positions(args.len());
                 self.store.lock_keys(db, now, positions.map(|at| args.at(at)))
@@ -35,11 +38,25 @@ impl Node {
 }
 
 impl Service for Node {
-    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>) -> Outcome {
+    /// The hash of the first key.
+    fn hint(&self, found: Found, args: Args<'_>) -> u64 {
+        match found.row.keys {
+            Keys::NONE => 0,
+            keys => self.store.hash(args.at(keys.first as usize)),
+        }
+    }
+
+    fn look_ahead(&self, found: Found, hint: u64, step: Ahead) {
+        if found.row.run.lock == Lock::Keys {
+            self.store.prefetch(hint, step);
+        }
+    }
+
+    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>, hint: u64) -> Outcome {
         let (server, now) = (call.server, call.now);
         call.session.client.note_command(found.id);
         call.answer(|session, reply| {
-            let mut keyspace = self.lock(found, args, session.db(), now);
+            let mut keyspace = self.lock(found, args, hint, session.db(), now);
             if found.row.has(flag::DENYOOM) {
                 keyspace.make_room(args.payload_len() + OVERHEAD_BYTES)?;
             }

@@ -1,6 +1,5 @@
 //! Starts servers as the command line asks, and stops them.
 
-use crate::cli::text;
 use crate::cluster::SlotTable;
 use crate::config::{Access, Config, Id, PARAMS, format_size};
 use crate::coordinator::{Coordinator, Settings};
@@ -37,6 +36,11 @@ pub(crate) fn run(role: &str, matches: &ArgMatches) -> Result<ExitCode> {
     println!("Ready. Stop with Ctrl-C, SIGTERM or SHUTDOWN.");
     signals.wait(main, others);
     Ok(ExitCode::SUCCESS)
+}
+
+/// An argument, empty if it was not given.
+pub(crate) fn text(matches: &ArgMatches, name: &str) -> String {
+    matches.get_one::<String>(name).cloned().unwrap_or_default()
 }
 
 /// The parameters as the command line and the environment give them.

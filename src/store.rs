@@ -7,6 +7,7 @@
 mod budget;
 mod key;
 mod keyspace;
+mod prefetch;
 mod shard;
 mod table;
 
@@ -14,6 +15,7 @@ pub use budget::{Budget, Policy};
 pub use keyspace::{Access, Expiry, Keyspace, View};
 pub use shard::{DbStats, Shard, ShardStats};
 
+use smallvec::SmallVec;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +43,22 @@ impl Value {
             Value::Str(_) => "string",
         }
     }
+}
+
+/// What can be fetched ahead for a look-up, in this order: each tells where the next one lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ahead {
+    /// The bucket of the key.
+    Bucket,
+    /// The entry, if it is the first of its bucket.
+    Entry,
+    /// The value, and the neighbours in the order of use.
+    Value,
+}
+
+impl Ahead {
+    /// The steps, in order.
+    pub const STEPS: [Ahead; 3] = [Ahead::Bucket, Ahead::Entry, Ahead::Value];
 }
 
 /// A node's keys.
@@ -76,6 +94,20 @@ impl Store {
         self.lock_set(db, now, wanted)
     }
 
+    /// The shard of one key, whose hash is known.
+    pub fn lock_key(&self, db: u8, now: u64, key: &[u8], hash: u64) -> Keyspace<'_> {
+        let mut keyspace = self.lock_set(db, now, 1 << shard_index(hash));
+        keyspace.remember(key, hash);
+        keyspace
+    }
+
+    /// Fetches ahead what a look-up of the key with this hash will need, unless somebody has its shard locked.
+    pub fn prefetch(&self, hash: u64, what: Ahead) {
+        if let Ok(shard) = self.shards[shard_index(hash)].try_lock() {
+            shard.prefetch(hash as u32, what);
+        }
+    }
+
     /// All shards, locked.
     pub fn lock_all(&self, db: u8, now: u64) -> Keyspace<'_> {
         self.lock_set(db, now, (1 << SHARDS) - 1)
@@ -86,12 +118,14 @@ impl Store {
         self.lock_set(db, now, 0)
     }
 
-    fn lock_set(&self, db: u8, now: u64, wanted: u32) -> Keyspace<'_> {
+    fn lock_set(&self, db: u8, now: u64, mut wanted: u32) -> Keyspace<'_> {
+        let mut guards = SmallVec::new();
         // Always in index order: two commands can never wait for each other.
-        let guards = (0..SHARDS)
-            .filter(|index| wanted & (1 << index) != 0)
-            .map(|index| (index, self.lock(index)))
-            .collect();
+        while wanted != 0 {
+            let index = wanted.trailing_zeros() as usize;
+            wanted &= wanted - 1;
+            guards.push((index, self.lock(index)));
+        }
         Keyspace::new(Some(self), guards, db, now)
     }
 
@@ -100,7 +134,7 @@ impl Store {
     }
 
     /// The hash of a key, the same in every database: COPY finds both of its keys behind the locks of one.
-    fn hash(&self, key: &[u8]) -> u64 {
+    pub fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
     }
 

@@ -3,6 +3,7 @@
 //! Redis 7.0's `processInputBuffer`, held by the recorded table in `tests/conformance`.
 
 use super::{Args, parse_int};
+use std::ops::Range;
 
 /// Longest inline request, and longest length line of a request, in bytes.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -27,58 +28,80 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProtocolError(pub Vec<u8>);
 
-/// Decodes the requests of one connection.
+/// A request that was found: its arguments are had from [`Decoder::args`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// Bytes it takes in the buffer.
+    pub length: usize,
+    /// Its arguments, as places in the decoder's list.
+    ranges: Range<usize>,
+    is_inline: bool,
+}
+
+/// Decodes the requests of one connection. Several can be decoded before the first is executed.
 #[derive(Default)]
 pub struct Decoder {
-    /// Where the arguments lie, relative to the start of the request (or in `inline`).
+    /// Where the arguments lie, relative to the start of their request (or in `inline`): of the requests that were
+    /// found since the last [`Decoder::forget`], then of the one that is being read.
     ranges: Vec<(u32, u32)>,
-    /// The unquoted arguments of an inline request.
+    /// Where in `ranges` the request that is being read begins.
+    begin: usize,
+    /// The unquoted arguments of inline requests.
     inline: Vec<u8>,
-    is_inline: bool,
     /// How far the current request is understood, relative to its start.
     pos: usize,
     /// Arguments still to come; `None` before the count is known.
     remaining: Option<i64>,
-    /// Whether the last call gave a complete request, so that the next one starts anew.
-    complete: bool,
 }
 
 impl Decoder {
     /// Looks for a whole request at the start of `buf`, which holds the same request as at the last call
-    /// until that call has returned one. Answers how many bytes the request takes, or `None` while
-    /// some are missing. A request without arguments is to be passed over.
-    pub fn decode(&mut self, buf: &[u8], limits: Limits) -> Result<Option<usize>, ProtocolError> {
-        if self.complete {
-            self.complete = false;
-            self.pos = 0;
-            self.remaining = None;
-            self.ranges.clear();
-            if self.ranges.capacity() > RANGES_KEPT {
-                self.ranges.shrink_to(RANGES_KEPT);
-            }
-        }
+    /// until that call has returned one. `None` while some of it is missing. A request without arguments
+    /// is to be passed over.
+    pub fn decode(&mut self, buf: &[u8], limits: Limits) -> Result<Option<Decoded>, ProtocolError> {
         let Some(&first) = buf.first() else { return Ok(None) };
-        self.is_inline = first != b'*';
+        let is_inline = first != b'*';
         let length =
-            if self.is_inline { self.decode_inline(buf)? } else { self.decode_array(buf, limits)? };
-        self.complete = length.is_some();
-        Ok(length)
+            if is_inline { self.decode_inline(buf)? } else { self.decode_array(buf, limits)? };
+        let Some(length) = length else { return Ok(None) };
+        let ranges = self.begin..self.ranges.len();
+        self.begin = ranges.end;
+        self.pos = 0;
+        self.remaining = None;
+        Ok(Some(Decoded { length, ranges, is_inline }))
     }
 
-    /// The arguments of the request that `decode` found at the start of `buf`, `length` bytes long.
-    pub fn args<'a>(&'a self, buf: &'a [u8], length: usize) -> Args<'a> {
-        if self.is_inline {
-            Args::new(&self.inline, &self.ranges, false)
+    /// The arguments of a request that was found at the start of `buf`.
+    pub fn args<'a>(&'a self, buf: &'a [u8], decoded: &Decoded) -> Args<'a> {
+        let ranges = &self.ranges[decoded.ranges.clone()];
+        if decoded.is_inline {
+            Args::new(&self.inline, ranges, false)
         } else {
-            Args::new(&buf[..length], &self.ranges, true)
+            Args::new(&buf[..decoded.length], ranges, true)
         }
+    }
+
+    /// Forgets the requests that were found; the one that is being read goes on.
+    pub fn forget(&mut self) {
+        self.ranges.drain(..self.begin);
+        self.begin = 0;
+        self.inline.clear();
+        if self.ranges.capacity() > RANGES_KEPT {
+            self.ranges.shrink_to(RANGES_KEPT);
+        }
+    }
+
+    /// Forgets everything: the requests that were found but not executed will be decoded once more.
+    pub fn rewind(&mut self) {
+        *self = Decoder { ranges: std::mem::take(&mut self.ranges), ..Decoder::default() };
+        self.ranges.clear();
     }
 
     /// Bytes still missing of the argument that is being read, as far as they are known: lets the reader
     /// make room for a large value once.
     pub fn missing(&self, buf: &[u8]) -> usize {
         match self.remaining {
-            Some(_) if !self.complete => match length_line(buf, self.pos, b'$') {
+            Some(_) => match length_line(buf, self.pos, b'$') {
                 Ok(Some((length, next))) => (next + length as usize + 2).saturating_sub(buf.len()),
                 _ => 0,
             },
@@ -152,8 +175,6 @@ impl Decoder {
         };
         let newline = self.pos + newline;
         let line = buf[..newline].strip_suffix(b"\r").unwrap_or(&buf[..newline]);
-        self.ranges.clear();
-        self.inline.clear();
         if split_inline(line, &mut self.inline, &mut self.ranges).is_none() {
             return protocol("unbalanced quotes in request");
         }
@@ -287,17 +308,40 @@ mod tests {
 
     const LIMITS: Limits = Limits { bulk_max: 512 << 20, authenticated: true };
 
-    fn decode_all(pieces: &[&[u8]]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
+    fn decode_all(pieces: &[&[u8]]) -> Result<Requests, ProtocolError> {
         let (mut decoder, mut buf, mut requests) = (Decoder::default(), Vec::new(), Vec::new());
         for piece in pieces {
             buf.extend_from_slice(piece);
-            while let Some(length) = decoder.decode(&buf, LIMITS)? {
-                let args = decoder.args(&buf, length);
-                requests.push(args.from(0).map(<[u8]>::to_vec).collect());
-                buf.drain(..length);
+            // Two at a time: the arguments of the first must be there when the second has been found.
+            let mut found = Vec::new();
+            let mut at = 0;
+            while let Some(decoded) = decoder.decode(&buf[at..], LIMITS)? {
+                at += decoded.length;
+                found.push((at - decoded.length, decoded));
+                if found.len() == 2 {
+                    take(&mut requests, &decoder, &buf, &mut found);
+                    decoder.forget();
+                }
             }
+            take(&mut requests, &decoder, &buf, &mut found);
+            decoder.forget();
+            buf.drain(..at);
         }
         Ok(requests)
+    }
+
+    type Requests = Vec<Vec<Vec<u8>>>;
+
+    fn take(
+        requests: &mut Requests,
+        decoder: &Decoder,
+        buf: &[u8],
+        found: &mut Vec<(usize, Decoded)>,
+    ) {
+        for (start, decoded) in found.drain(..) {
+            let args = decoder.args(&buf[start..], &decoded);
+            requests.push(args.from(0).map(<[u8]>::to_vec).collect());
+        }
     }
 
     fn words(line: &str) -> Vec<Vec<u8>> {

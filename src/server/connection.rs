@@ -4,9 +4,11 @@
 use super::dispatch::{Call, Outcome, Service, dispatch};
 use super::stream::Stream;
 use super::{Client, Replies, Server, Session};
+use crate::command::{Found, lookup};
 use crate::config::Id;
-use crate::resp::{Decoder, Error, Limits, Reply};
+use crate::resp::{Decoded, Decoder, Error, Limits, ProtocolError, Reply};
 use crate::stats::{WorkerStats, add};
+use crate::store::Ahead;
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
 use std::io;
@@ -22,6 +24,8 @@ const READ_AHEAD_BYTES_MAX: usize = 32 << 20;
 /// While so many bytes of replies are not taken by the client, or are to be expected, its further requests stay
 /// unread.
 const REPLY_BYTES_MAX: usize = 1 << 20;
+/// Requests that are decoded and prepared together.
+const BATCH_MAX: usize = 16;
 /// Reads of one connection before others get their turn.
 const READS_PER_TURN: usize = 4;
 
@@ -32,6 +36,29 @@ pub(super) struct Worker<S> {
     pub(super) stats: Arc<WorkerStats>,
     /// The read buffer of whichever connection is reading: an idle connection holds none.
     pub(super) read_buffer: RefCell<BytesMut>,
+    /// The requests at hand of whichever connection is executing.
+    pub(super) batch: RefCell<Vec<Request>>,
+}
+
+/// A request that is decoded but not yet executed.
+pub(super) struct Request {
+    /// Where it begins in the read buffer.
+    at: usize,
+    decoded: Decoded,
+    /// Its row; nothing for an empty request.
+    found: Option<Result<Found, Error>>,
+    /// What the service wanted to know of it beforehand.
+    hint: u64,
+}
+
+/// Why a batch is no longer.
+enum BatchEnd {
+    /// There may be more.
+    Full,
+    /// No whole request follows.
+    Input,
+    /// What follows is no request.
+    Error(ProtocolError),
 }
 
 struct Connection<S> {
@@ -171,6 +198,97 @@ impl<S: Service> Connection<S> {
         Ok(true)
     }
 
+    /// Decodes the whole requests from `start` on, as many as may be executed together.
+    fn decode_batch(&mut self, batch: &mut Vec<Request>, start: usize) -> BatchEnd {
+        batch.clear();
+        let config = &self.worker.server.config;
+        let limits = Limits {
+            bulk_max: config.number(Id::ProtoMaxBulkLen) as i64,
+            authenticated: self.session.authenticated,
+        };
+        // What a login allows must not be judged before it.
+        let most = if limits.authenticated { BATCH_MAX } else { 1 };
+        let mut at = start;
+        while batch.len() < most {
+            let decoded = match self.decoder.decode(&self.buf[at..], limits) {
+                Ok(Some(decoded)) => decoded,
+                Ok(None) => {
+                    let rest = (self.buf.len() - at) as u64;
+                    if rest > config.number(Id::ClientQueryBufferLimit) {
+                        tracing::warn!(
+                            client = self.session.client.addr,
+                            "request longer than client-query-buffer-limit: closed the connection"
+                        );
+                        self.session.client.kill();
+                    }
+                    return BatchEnd::Input;
+                }
+                Err(error) => return BatchEnd::Error(error),
+            };
+            let args = self.decoder.args(&self.buf[at..], &decoded);
+            let found = (!args.is_empty()).then(|| lookup(args));
+            let hint = match &found {
+                Some(Ok(found)) => self.worker.service.hint(*found, args),
+                _ => 0,
+            };
+            let length = decoded.length;
+            batch.push(Request { at, decoded, found, hint });
+            at += length;
+        }
+        BatchEnd::Full
+    }
+
+    /// Executes a batch while there is room for replies. Answers whether all of it was executed.
+    fn execute_batch(
+        &mut self,
+        batch: &mut [Request],
+        consumed: &mut usize,
+        last: &mut Option<u16>,
+        start: &mut Instant,
+        now: u64,
+    ) -> bool {
+        let worker = self.worker.clone();
+        if batch.len() > 1 {
+            for step in Ahead::STEPS {
+                for Request { found, hint, .. } in batch.iter() {
+                    if let Some(Ok(found)) = found {
+                        worker.service.look_ahead(*found, *hint, step);
+                    }
+                }
+            }
+        }
+        for Request { at, decoded, found, hint } in batch {
+            if self.session.closing || !self.has_room() {
+                return false;
+            }
+            if let Some(found) = found.take() {
+                let args = self.decoder.args(&self.buf[*at..], decoded);
+                let mut call = Call {
+                    server: &worker.server,
+                    session: &mut self.session,
+                    replies: &self.replies,
+                    now,
+                    started: *start,
+                    stats: &worker.stats,
+                };
+                let (outcome, id) = dispatch(&worker.service, &mut call, args, found, *hint);
+                if outcome == Outcome::Wait {
+                    self.wait = true;
+                    return false;
+                }
+                if let (Outcome::Done { failed }, Some(id)) = (outcome, id) {
+                    // The end of one command is the start of the next: one clock reading for each.
+                    let end = Instant::now();
+                    worker.stats.executed(id, (end - *start).as_nanos() as u64, failed);
+                    *start = end;
+                }
+                *last = id.or(*last);
+            }
+            *consumed = *at + decoded.length;
+        }
+        true
+    }
+
     /// Executes the whole requests in the buffer while there is room for their replies. Answers whether any
     /// was executed.
     fn execute(&mut self) -> bool {
@@ -182,28 +300,23 @@ impl<S: Service> Connection<S> {
         }
         self.wait = false;
         let worker = self.worker.clone();
-        let config = &worker.server.config;
-        let (mut consumed, mut last, mut start) = (0, None, Instant::now());
         let now = worker.server.now_us() / 1000;
-        while !self.session.closing && self.has_room() {
-            let limits = Limits {
-                bulk_max: config.number(Id::ProtoMaxBulkLen) as i64,
-                authenticated: self.session.authenticated,
-            };
-            let request = &self.buf[consumed..];
-            let length = match self.decoder.decode(request, limits) {
-                Ok(Some(length)) => length,
-                Ok(None) => {
-                    if request.len() as u64 > config.number(Id::ClientQueryBufferLimit) {
-                        tracing::warn!(
-                            client = self.session.client.addr,
-                            "request longer than client-query-buffer-limit: closed the connection"
-                        );
-                        self.session.client.kill();
-                    }
-                    break;
-                }
-                Err(error) => {
+        let mut batch = std::mem::take(&mut *worker.batch.borrow_mut());
+        let (mut consumed, mut last, mut start) = (0, None, Instant::now());
+        loop {
+            let end = self.decode_batch(&mut batch, consumed);
+            let executed =
+                self.execute_batch(&mut batch, &mut consumed, &mut last, &mut start, now);
+            if !executed {
+                // What is decoded but not executed will be decoded again, when there is room for it.
+                self.decoder.rewind();
+                break;
+            }
+            self.decoder.forget();
+            match end {
+                BatchEnd::Full => {}
+                BatchEnd::Input => break,
+                BatchEnd::Error(error) => {
                     let error = Error::from_parts(&[b"ERR Protocol error: ", &error.0]);
                     let mut replies = self.replies.borrow_mut();
                     Reply::new(replies.writer(), self.session.proto()).error(&error);
@@ -212,32 +325,10 @@ impl<S: Service> Connection<S> {
                     consumed = self.buf.len();
                     break;
                 }
-            };
-            let args = self.decoder.args(request, length);
-            if !args.is_empty() {
-                let mut call = Call {
-                    server: &worker.server,
-                    session: &mut self.session,
-                    replies: &self.replies,
-                    now,
-                    started: start,
-                    stats: &worker.stats,
-                };
-                let (outcome, id) = dispatch(&worker.service, &mut call, args);
-                if outcome == Outcome::Wait {
-                    self.wait = true;
-                    break;
-                }
-                if let (Outcome::Done { failed }, Some(id)) = (outcome, id) {
-                    // The end of one command is the start of the next: one clock reading for each.
-                    let end = Instant::now();
-                    worker.stats.executed(id, (end - start).as_nanos() as u64, failed);
-                    start = end;
-                }
-                last = id.or(last);
             }
-            consumed += length;
         }
+        batch.clear();
+        *worker.batch.borrow_mut() = batch;
         self.buf.advance(consumed);
         if consumed > 0 {
             let queued = self.session.queue.as_ref().map_or(-1, |q| q.commands.len() as i32);

@@ -2,9 +2,10 @@
 //! of a transaction.
 
 use super::{Queue, Replies, ReplyMode, Server, Session};
-use crate::command::{Found, Route, find, flag, lookup};
+use crate::command::{Found, Route, find, flag};
 use crate::resp::{Args, Error, Reply};
 use crate::stats::WorkerStats;
+use crate::store::Ahead;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,8 +31,14 @@ pub enum Outcome {
 
 /// What a role does with the requests of its clients. Each worker has its own.
 pub trait Service: 'static {
+    /// What is worth knowing of a request before it is executed; handed to the calls below.
+    fn hint(&self, found: Found, args: Args<'_>) -> u64;
+
+    /// Prepares for a request that will be executed soon, a step at a time for all that are at hand.
+    fn look_ahead(&self, found: Found, hint: u64, step: Ahead);
+
     /// Executes a request.
-    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>) -> Outcome;
+    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>, hint: u64) -> Outcome;
 
     /// Executes what MULTI queued.
     fn execute_queue(&self, call: &mut Call<'_>, queue: Queue) -> Outcome;
@@ -78,13 +85,16 @@ impl Call<'_> {
     }
 }
 
-/// Executes one request. Answers what has become of it and, if it was executed, its command's number.
+/// Executes one request, whose row was `found`. Answers what has become of it and, if it was executed, its
+/// command's number.
 pub(super) fn dispatch<S: Service>(
     service: &S,
     call: &mut Call<'_>,
     args: Args<'_>,
+    found: Result<Found, Error>,
+    hint: u64,
 ) -> (Outcome, Option<u16>) {
-    let found = match lookup(args) {
+    let found = match found {
         Ok(found) => found,
         Err(error) => {
             // What browsers and spam send: nothing good comes of going on.
@@ -123,7 +133,7 @@ pub(super) fn dispatch<S: Service>(
     let outcome = match call.session.queue.take_if(|_| row.route == Route::Transaction) {
         Some(queue) if queue.aborted => call.refuse(EXECABORT),
         Some(queue) => service.execute_queue(call, queue),
-        None => service.execute(call, found, args),
+        None => service.execute(call, found, args, hint),
     };
     call.replies.borrow_mut().muted = false;
     if mode == ReplyMode::SkipNext {

@@ -95,6 +95,7 @@ where
                     service: make(index),
                     server,
                     read_buffer: RefCell::new(BytesMut::new()),
+                    batch: RefCell::default(),
                 });
                 if let Some((listeners, seats)) = acceptor {
                     tokio::task::spawn_local(accept(worker.server.clone(), listeners, seats));

@@ -44,6 +44,8 @@ pub struct View<'a> {
 pub struct Keyspace<'a> {
     store: Option<&'a Store>,
     guards: SmallVec<[(usize, MutexGuard<'a, Shard>); 1]>,
+    /// Where a key lies whose hash is known, and the hash: the same key is often used several times.
+    known: (*const u8, usize, u64),
     /// The database that keys are looked up in.
     pub db: u8,
     /// The time, in milliseconds since 1970.
@@ -57,12 +59,17 @@ impl<'a> Keyspace<'a> {
         db: u8,
         now: u64,
     ) -> Self {
-        Keyspace { store, guards, db, now }
+        Keyspace { store, guards, known: (std::ptr::null(), 0, 0), db, now }
+    }
+
+    /// Remembers the hash of a key for as long as the key stays where it is.
+    pub(super) fn remember(&mut self, key: &[u8], hash: u64) {
+        self.known = (key.as_ptr(), key.len(), hash);
     }
 
     /// The keyspace of a server that holds no keys: a coordinator.
     pub fn nowhere(db: u8, now: u64) -> Self {
-        Keyspace { store: None, guards: SmallVec::new(), db, now }
+        Keyspace::new(None, SmallVec::new(), db, now)
     }
 
     /// The store these shards belong to, if this server has one.
@@ -356,7 +363,9 @@ impl<'a> Keyspace<'a> {
     fn prepare(&self, key: &[u8]) -> (&'a Store, u64, u8, u64) {
         #[allow(clippy::expect_used, reason = "a route that forgot to lock is a bug, not an input")]
         let store = self.store.expect("handlers with keys run only on nodes");
-        (store, store.hash(key), self.db, self.now)
+        let (start, len, hash) = self.known;
+        let hash = if (start, len) == (key.as_ptr(), key.len()) { hash } else { store.hash(key) };
+        (store, hash, self.db, self.now)
     }
 
     fn shard(&mut self, hash: u64) -> &mut Shard {

@@ -1,7 +1,8 @@
 //! One shard: a table, the order of use of its keys, the order in which they expire, and the bytes they take.
 
+use super::prefetch::prefetch;
 use super::table::{NONE, Table};
-use super::{Budget, DATABASES, Value, allocated};
+use super::{Ahead, Budget, DATABASES, Value, allocated};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
@@ -104,6 +105,26 @@ impl Shard {
             return None;
         }
         Some(handle)
+    }
+
+    /// Fetches what a look-up of a key with this hash will need.
+    pub(super) fn prefetch(&self, hash: u32, what: Ahead) {
+        match what {
+            Ahead::Bucket => self.table.prefetch_bucket(hash),
+            Ahead::Entry => self.table.prefetch_entry(hash),
+            Ahead::Value => {
+                let Some(entry) = self.table.likely(hash) else { return };
+                let Value::Str(bytes) = &entry.data.value;
+                if let Some(first) = bytes.first() {
+                    prefetch(first);
+                }
+                for neighbour in [entry.data.newer, entry.data.older] {
+                    if neighbour != NONE {
+                        prefetch(&self.item(neighbour).newer);
+                    }
+                }
+            }
+        }
     }
 
     pub(super) fn item(&self, handle: u32) -> &Item {

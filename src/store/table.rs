@@ -7,6 +7,7 @@
 //! stays, while the table grows, shrinks and evicts.
 
 use super::key::Key;
+use super::prefetch::prefetch;
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
@@ -129,6 +130,36 @@ impl<T: Default> Table<T> {
 
     pub(super) fn entry_mut(&mut self, handle: u32) -> &mut Entry<T> {
         &mut self.blocks[handle as usize / BLOCK][handle as usize % BLOCK]
+    }
+
+    /// Fetches the bucket that a hash falls into.
+    pub(super) fn prefetch_bucket(&self, hash: u32) {
+        let bucket = self.bucket(hash) as usize;
+        prefetch(&self.directory[bucket / BLOCK][bucket % BLOCK]);
+    }
+
+    /// Fetches the first entry of that bucket: both ends, as it is longer than a cache line.
+    pub(super) fn prefetch_entry(&self, hash: u32) {
+        let handle = self.head(self.bucket(hash));
+        if handle != NONE {
+            let entry = self.entry(handle);
+            prefetch(entry);
+            prefetch(&entry.data);
+            prefetch(&entry.key);
+        }
+    }
+
+    /// The first entry of that bucket with this hash, if any.
+    pub(super) fn likely(&self, hash: u32) -> Option<&Entry<T>> {
+        let mut handle = self.head(self.bucket(hash));
+        while handle != NONE {
+            let entry = self.entry(handle);
+            if entry.hash == hash {
+                return Some(entry);
+            }
+            handle = entry.chain;
+        }
+        None
     }
 
     /// Visits the entries of the bucket at `position`, those that lie before it left out; answers the
