@@ -304,13 +304,19 @@ impl<S: Service> Connection<S> {
         let mut batch = std::mem::take(&mut *worker.batch.borrow_mut());
         let (mut consumed, mut last, mut start) = (0, None, Instant::now());
         loop {
+            let authenticated = self.session.authenticated;
             let end = self.decode_batch(&mut batch, consumed);
             let executed =
                 self.execute_batch(&mut batch, &mut consumed, &mut last, &mut start, now);
-            if !executed {
+            if !executed || self.session.closing {
                 // What is decoded but not executed will be decoded again, when there is room for it.
                 self.decoder.rewind();
                 break;
+            }
+            if authenticated != self.session.authenticated {
+                // What follows was judged by limits that hold no more.
+                self.decoder.rewind();
+                continue;
             }
             self.decoder.forget();
             match end {
