@@ -71,7 +71,7 @@ impl Coordinator {
         if !link.is_up() {
             return call.refuse(Error::CLUSTER_DOWN);
         }
-        let place = call.replies.borrow_mut().reserve();
+        let place = call.replies.borrow_mut().reserve(args.payload_len());
         let target = Target::Client {
             replies: call.replies.clone(),
             place,
@@ -128,7 +128,8 @@ impl Coordinator {
 
     /// Sends the parts of a plan to their nodes; the reply comes when the last one has answered.
     fn scatter(&self, call: &mut Call<'_>, command: u16, parts: Vec<Part>, join: Join) -> Outcome {
-        let place = call.replies.borrow_mut().reserve();
+        let bytes = parts.iter().map(|part| part.request.len()).sum();
+        let place = call.replies.borrow_mut().reserve(bytes);
         let proto = call.session.proto();
         let keys = parts.iter().map(|part| part.keys.clone()).collect();
         let gather = Gather::new(join, proto, keys, call, command, place);

@@ -21,6 +21,8 @@ pub struct Replies {
     waiting: usize,
     /// Bytes in places that are filled.
     early: usize,
+    /// Bytes of the requests whose replies are missing: they may still wait to be sent to their node.
+    requests: usize,
     /// How long the replies of nodes have been of late, rather too much than too little.
     recent: usize,
     /// Replies are thrown away for now (`CLIENT REPLY OFF`).
@@ -30,8 +32,8 @@ pub struct Replies {
 }
 
 enum Place {
-    /// A reply to come, and whether it is to be thrown away.
-    Waiting { muted: bool },
+    /// A reply to come, whether it is to be thrown away, and how long its request was.
+    Waiting { muted: bool, request_bytes: u32 },
     /// Replies that came early, or were made here while others waited.
     Filled(Output),
 }
@@ -45,6 +47,7 @@ impl Replies {
             first: 0,
             waiting: 0,
             early: 0,
+            requests: 0,
             recent: REPLY_BYTES_ASSUMED,
             muted: false,
             void: Output::default(),
@@ -62,9 +65,10 @@ impl Replies {
         self.ready.len() + self.early
     }
 
-    /// Bytes held and, as far as can be foreseen, still to come.
+    /// Bytes held for the client: replies, requests that are at nodes and, as far as can be foreseen, their
+    /// replies.
     pub fn expected_bytes(&self) -> usize {
-        self.bytes() + self.waiting * self.recent
+        self.bytes() + self.requests + self.waiting * self.recent
     }
 
     /// Where the next reply goes that is made here.
@@ -85,9 +89,11 @@ impl Replies {
         }
     }
 
-    /// Keeps a place for a reply that is to come; answers its number.
-    pub fn reserve(&mut self) -> u64 {
-        self.places.push_back(Place::Waiting { muted: self.muted });
+    /// Keeps a place for the reply to a request of so many bytes; answers its number.
+    pub fn reserve(&mut self, request_bytes: usize) -> u64 {
+        let request_bytes = u32::try_from(request_bytes).unwrap_or(u32::MAX);
+        self.places.push_back(Place::Waiting { muted: self.muted, request_bytes });
+        self.requests += request_bytes as usize;
         self.waiting += 1;
         self.first + self.places.len() as u64 - 1
     }
@@ -95,8 +101,12 @@ impl Replies {
     /// Fills a place that was kept. Wakes the connection when there is something to write.
     pub fn fill(&mut self, place: u64, reply: &[u8]) {
         let Some(index) = place.checked_sub(self.first).map(|index| index as usize) else { return };
-        let Some(slot @ &mut Place::Waiting { muted }) = self.places.get_mut(index) else { return };
+        let Some(slot @ &mut Place::Waiting { muted, request_bytes }) = self.places.get_mut(index)
+        else {
+            return;
+        };
         self.waiting -= 1;
+        self.requests -= request_bytes as usize;
         self.recent = reply.len().max(self.recent - self.recent / 8);
         let reply = if muted { &[] } else { reply };
         if index > 0 {
@@ -138,10 +148,10 @@ mod tests {
     fn replies_leave_in_the_order_of_the_requests() {
         let mut replies = replies();
         replies.writer().extend(b"0");
-        let (one, two) = (replies.reserve(), replies.reserve());
+        let (one, two) = (replies.reserve(10), replies.reserve(10));
         replies.writer().extend(b"3");
         replies.writer().extend(b"4");
-        let five = replies.reserve();
+        let five = replies.reserve(10);
         replies.writer().extend(b"6");
         assert_eq!(replies.waiting(), 3);
         replies.fill(five, b"5");
@@ -149,7 +159,7 @@ mod tests {
         assert_eq!(replies.ready.take(), "0");
         replies.fill(one, b"1");
         assert_eq!(replies.ready.take(), "123456");
-        assert_eq!((replies.waiting(), replies.bytes()), (0, 0));
+        assert_eq!((replies.waiting(), replies.expected_bytes()), (0, 0));
         replies.writer().extend(b"7");
         assert_eq!(replies.ready.take(), "7");
     }
@@ -157,12 +167,12 @@ mod tests {
     #[test]
     fn muted_replies_are_thrown_away_but_keep_their_place() {
         let mut replies = replies();
-        let one = replies.reserve();
+        let one = replies.reserve(10);
         replies.muted = true;
-        let two = replies.reserve();
+        let two = replies.reserve(10);
         replies.writer().extend(b"3");
         replies.muted = false;
-        let four = replies.reserve();
+        let four = replies.reserve(10);
         for (place, reply) in [(four, b"4"), (two, b"2"), (one, b"1")] {
             replies.fill(place, reply);
         }
