@@ -6,7 +6,7 @@ use crate::resp::{Args, Error, Reply};
 use crate::store::{Access, Expiry};
 
 /// How a time is given.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unit {
     /// Milliseconds in one.
     ms: i64,

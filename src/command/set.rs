@@ -34,7 +34,10 @@ pub(super) fn set(
             b"GET" => get = true,
             b"KEEPTTL" if time.is_none() => keep = true,
             _ => match (Unit::of_option(option), args.get(at + 1)) {
-                (Some(unit), Some(number)) if time.is_none() && !keep => {
+                // The same option may stand twice: the last one counts.
+                (Some(unit), Some(number))
+                    if !keep && time.is_none_or(|(_, other)| other == unit) =>
+                {
                     time = Some((number, unit));
                     at += 1;
                 }

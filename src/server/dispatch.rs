@@ -94,15 +94,36 @@ pub(super) fn dispatch<S: Service>(
     found: Result<Found, Error>,
     hint: u64,
 ) -> (Outcome, Option<u16>) {
+    let has = |flags| found.as_ref().is_ok_and(|found| found.row.has(flags));
+    if has(flag::BARRIER) && call.replies.borrow().waiting() > 0 {
+        return (Outcome::Wait, None);
+    }
+    let mode = call.session.reply_mode;
+    if mode == ReplyMode::SkipNext {
+        call.session.reply_mode = ReplyMode::On;
+    }
+    // CLIENT REPLY ON answers again.
+    let muted = mode != ReplyMode::On && !(has(flag::UNMUTED) && args.is(2, "ON"));
+    call.replies.borrow_mut().muted = muted;
+    let done = check_and_execute(service, call, args, found, hint);
+    call.replies.borrow_mut().muted = false;
+    done
+}
+
+fn check_and_execute<S: Service>(
+    service: &S,
+    call: &mut Call<'_>,
+    args: Args<'_>,
+    found: Result<Found, Error>,
+    hint: u64,
+) -> (Outcome, Option<u16>) {
     let found = match found {
         Ok(found) => found,
         Err(error) => {
             // What browsers and spam send: nothing good comes of going on.
             if args.is(0, "post") || args.is(0, "host:") {
-                tracing::warn!(
-                    client = call.session.client.addr,
-                    "HTTP request: closed the connection"
-                );
+                let client = &call.session.client.addr;
+                tracing::warn!(client, "HTTP request: closed the connection");
                 call.session.closing = true;
                 return (Outcome::Done { failed: true }, None);
             }
@@ -125,20 +146,11 @@ pub(super) fn dispatch<S: Service>(
         let admitted = service.admit(call, found, args);
         return (enqueue(call, found, args, admitted), None);
     }
-    let mode = call.session.reply_mode;
-    if row.has(flag::BARRIER) && call.replies.borrow().waiting() > 0 {
-        return (Outcome::Wait, None);
-    }
-    call.replies.borrow_mut().muted = mode != ReplyMode::On && !row.has(flag::UNMUTED);
     let outcome = match call.session.queue.take_if(|_| row.route == Route::Transaction) {
         Some(queue) if queue.aborted => call.refuse(EXECABORT),
         Some(queue) => service.execute_queue(call, queue),
         None => service.execute(call, found, args, hint),
     };
-    call.replies.borrow_mut().muted = false;
-    if mode == ReplyMode::SkipNext {
-        call.session.reply_mode = ReplyMode::On;
-    }
     (outcome, Some(found.id))
 }
 
@@ -150,14 +162,7 @@ fn reject(call: &mut Call<'_>, args: Args<'_>, mut error: Error) -> Outcome {
     } else if let Some(queue) = &mut call.session.queue {
         queue.aborted = true;
     }
-    let mode = call.session.reply_mode;
-    call.replies.borrow_mut().muted = mode != ReplyMode::On;
-    let outcome = call.refuse(error);
-    call.replies.borrow_mut().muted = false;
-    if mode == ReplyMode::SkipNext {
-        call.session.reply_mode = ReplyMode::On;
-    }
-    outcome
+    call.refuse(error)
 }
 
 fn enqueue(

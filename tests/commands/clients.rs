@@ -234,14 +234,27 @@ fn reply(cx: &mut Cx) {
         "CLIENT REPLY SKIP",
         "CLIENT REPLY ON",
         "GET {p}a",
+        // A skipped error, a SKIP after a SKIP, and what MULTI queues.
+        "CLIENT REPLY SKIP",
+        "CLIENT REPLY maybe",
+        "CLIENT REPLY SKIP",
+        "CLIENT REPLY SKIP",
+        "INCR {p}a",
+        "CLIENT REPLY OFF",
+        "MULTI",
+        "INCR {p}a",
+        "EXEC",
+        "CLIENT REPLY ON",
+        "GET {p}a",
     ]
     .map(|line| cx.key(line))
     .to_vec();
     for line in &lines {
         cx.conn.send(line);
     }
-    let replies: Vec<Value> = (0..4).map(|_| cx.conn.read()).collect();
-    let want = [super::simple("OK"), Value::Int(3), super::simple("OK"), bulk("4")];
+    let replies: Vec<Value> = (0..6).map(|_| cx.conn.read()).collect();
+    let ok = || super::simple("OK");
+    let want = [ok(), Value::Int(3), ok(), bulk("4"), ok(), bulk("6")];
     cx.check(replies == want, "CLIENT REPLY OFF and SKIP", replies);
     cx.expect("PING", super::simple("PONG"));
     cx.error("CLIENT REPLY maybe", SYNTAX);

@@ -65,6 +65,7 @@ fn set_expiry(cx: &mut Cx) {
     cx.ok("SET {p}a 4");
     cx.int("TTL {p}a", -1);
     cx.ok("SET {p}b 1 KEEPTTL");
+    cx.ok("SET {p}c 1 EX 10 EX 20");
     cx.int("TTL {p}b", -1);
     // A time in the past is no error: the key is gone at once.
     cx.ok("SET {p}a 5 EXAT 1");
