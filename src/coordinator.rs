@@ -97,6 +97,10 @@ impl Coordinator {
             Route::AllNodes(merge) => plan::all_nodes(nodes, db, args, merge),
             Route::Cursor => plan::cursor(nodes, db, args)?,
             Route::LocalAndNodes(merge) => {
+                // Else it would be changed here and not there.
+                if plan::needs_all(merge, args) && (0..nodes).any(|node| !self.is_up(node)) {
+                    return Err(Error::CLUSTER_DOWN);
+                }
                 let own = self.run_here(call, found, args)?;
                 let up = (0..nodes).filter(|&node| self.is_up(node)).collect();
                 plan::local_and_nodes(&self.table, up, db, args, merge, own)?
@@ -139,7 +143,9 @@ impl Coordinator {
             link.send(part.db, part.preamble, call.started, target, |out| {
                 out.extend_from_slice(&part.request);
             });
-            link.note_db(part.leaves_db);
+            if part.moves_db {
+                link.forget_db();
+            }
         }
         Outcome::Pending
     }

@@ -1,6 +1,7 @@
 //! Nodes that fail: killed, frozen, not there, not to be trusted; and what the others notice.
 
 mod frozen;
+mod large;
 mod links;
 
 use crate::commands::Cluster;

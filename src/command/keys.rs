@@ -102,7 +102,9 @@ pub(super) fn copy(
     cx.keyspace.db = target_db;
     let copied = match found {
         Some((value, expiry)) if replace || !cx.keyspace.contains(target) => {
-            cx.keyspace.put(target, value, expiry).map(|()| true)
+            let Value::Str(bytes) = &value;
+            let room = cx.keyspace.make_room(bytes.len() + target.len());
+            room.and_then(|()| cx.keyspace.put(target, value, expiry)).map(|()| true)
         }
         _ => Ok(false),
     };

@@ -56,22 +56,80 @@ pub(super) fn decrby(
     add(cx, args, reply, by)
 }
 
+/// Digits behind the point that INCRBYFLOAT keeps, as Redis does.
+const DECIMALS: usize = 17;
+
+/// A plain decimal number (no exponent) as an integer of units of 10^-17; `None` if it does not fit.
+fn scaled(text: &str) -> Option<i128> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if fraction.len() > DECIMALS || whole.len() > 20 || whole.len() + fraction.len() == 0 {
+        return None;
+    }
+    let number: i128 = format!("{whole}{fraction:0<DECIMALS$}").parse().ok()?;
+    Some(if negative { -number } else { number })
+}
+
+/// The sum of two numbers as text: exact where both are plain decimals, so that 0.1 and 0.2 are 0.3; else in binary
+/// floating point, with the shortest digits that read back as the same number. Never with an exponent.
+fn sum(a: &[u8], b: &[u8]) -> Option<String> {
+    let (x, y) = (float(a)?, float(b)?);
+    let plain = |text| std::str::from_utf8(text).ok().and_then(scaled);
+    let exact = plain(a).zip(plain(b)).and_then(|(a, b)| a.checked_add(b));
+    let text = match exact {
+        Some(sum) => {
+            let digits = format!("{:0>width$}", sum.unsigned_abs(), width = DECIMALS + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - DECIMALS);
+            format!("{}{whole}.{fraction}", if sum < 0 { "-" } else { "" })
+        }
+        None => format!("{}.", x + y),
+    };
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    Some(if text.is_empty() || text == "-0" { "0" } else { text }.to_owned())
+}
+
 pub(super) fn incrbyfloat(
     cx: &mut Context<'_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let old = match cx.keyspace.view(key(args), Access::Write).map(|view| view.value) {
-        Some(Value::Str(bytes)) => float(bytes).ok_or(Error::NOT_FLOAT)?,
-        None => 0.0,
+        Some(Value::Str(bytes)) => bytes.clone(),
+        None => Bytes::from_static(b"0"),
     };
-    let new = old + float(args.at(2)).ok_or(Error::NOT_FLOAT)?;
-    if !new.is_finite() {
+    let text = sum(&old, args.at(2)).ok_or(Error::NOT_FLOAT)?;
+    if text.contains(['N', 'n']) {
         return Err(Error::new("ERR increment would produce NaN or Infinity"));
     }
-    // The shortest digits that read back as the same number, never with an exponent.
-    let text = if new == 0.0 { "0".to_owned() } else { new.to_string() };
     put(cx, args, text.as_bytes())?;
     reply.bulk(text.as_bytes());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sum;
+
+    #[test]
+    fn sums_are_what_people_expect() {
+        for (a, b, expected) in [
+            ("0.1", "0.2", "0.3"),
+            ("9223372036854775807", "1", "9223372036854775808"),
+            ("10.50", "0.1", "10.6"),
+            ("5.0e3", "2.0e2", "5200"),
+            ("-0.5", "0.5", "0"),
+            ("1", "-1.25", "-0.25"),
+            ("3", "1.1", "4.1"),
+            ("100", "0", "100"),
+            ("1e20", "0", "100000000000000000000"),
+        ] {
+            assert_eq!(sum(a.as_bytes(), b.as_bytes()).as_deref(), Some(expected), "{a} + {b}");
+        }
+        assert_eq!(sum(b"x", b"1"), None);
+        assert!(sum(b"1e308", b"1.7e308").unwrap().contains("inf"));
+    }
 }

@@ -64,6 +64,8 @@ struct InFlight {
     target: Target,
     /// Where its request begins in all that was ever sent.
     begin: u64,
+    /// Where it ends.
+    end: u64,
     since: Instant,
 }
 
@@ -73,8 +75,8 @@ struct Queue {
     in_flight: VecDeque<InFlight>,
     /// Bytes that were ever queued.
     queued: u64,
-    /// The database that the last request leaves the link in.
-    db: u8,
+    /// The database that the last request leaves the link in, if that is known.
+    db: Option<u8>,
     waker: Option<Waker>,
 }
 
@@ -133,18 +135,23 @@ impl Link {
         let queue = &mut *queue;
         let before = queue.out.len();
         let begin = queue.queued;
-        let swallowed = InFlight { target: Target::Discard, begin, since };
-        if queue.db != db {
-            queue.db = db;
+        let first = queue.in_flight.len();
+        let in_flight = |target| InFlight { target, begin, end: begin, since };
+        if queue.db != Some(db) {
+            queue.db = Some(db);
             select(db).args().encode_into(queue.out.buffer());
-            queue.in_flight.push_back(swallowed);
+            queue.in_flight.push_back(in_flight(Target::Discard));
         }
         for _ in 0..preamble {
-            queue.in_flight.push_back(InFlight { target: Target::Discard, begin, since });
+            queue.in_flight.push_back(in_flight(Target::Discard));
         }
         encode(queue.out.buffer());
         queue.queued += (queue.out.len() - before) as u64;
-        queue.in_flight.push_back(InFlight { target, begin, since });
+        queue.in_flight.push_back(in_flight(target));
+        // The requests of a group count as one: they are sent together.
+        for request in queue.in_flight.iter_mut().skip(first) {
+            request.end = queue.queued;
+        }
         // Once for all requests that are queued before the link gets its turn.
         if before == 0
             && let Some(waker) = queue.waker.take()
@@ -153,9 +160,9 @@ impl Link {
         }
     }
 
-    /// Notes the database in which a request has left the link.
-    pub(super) fn note_db(&self, db: u8) {
-        self.queue.borrow_mut().db = db;
+    /// The last request may have left the link in any database: the next one selects its own.
+    pub(super) fn forget_db(&self) {
+        self.queue.borrow_mut().db = None;
     }
 
     fn timeout(&self, id: Id) -> Duration {
@@ -168,10 +175,10 @@ impl Link {
             let mut queue = self.queue.borrow_mut();
             let sent = queue.queued - queue.out.len() as u64;
             queue.out = Output::default();
-            queue.db = 0;
+            queue.db = None;
             (std::mem::take(&mut queue.in_flight), sent)
         };
-        for InFlight { target, begin, since } in failed {
+        for InFlight { target, begin, since, .. } in failed {
             let error = if begin < sent {
                 Error::from(format!(
                     "ERR node {} {why}; the command may or may not have run",
@@ -326,8 +333,14 @@ async fn connect(link: &Link) -> Result<TcpStream> {
 
 /// Carries requests and replies until the connection breaks; answers why it did.
 async fn serve(link: &Rc<Link>, stream: &TcpStream) -> String {
-    let mut carrier =
-        Carrier { link, stream, buf: BytesMut::new(), framer: Framer::default(), deadline: None };
+    let mut carrier = Carrier {
+        link,
+        stream,
+        buf: BytesMut::new(),
+        framer: Framer::default(),
+        deadline: None,
+        progress: Instant::now(),
+    };
     std::future::poll_fn(|cx| carrier.poll(cx)).await
 }
 
@@ -338,6 +351,9 @@ struct Carrier<'a> {
     framer: Framer,
     /// Set while something is in flight.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// When the oldest request, or its reply, last moved a bit: a large value may take longer than a node may be
+    /// silent.
+    progress: Instant,
 }
 
 impl Carrier<'_> {
@@ -374,10 +390,15 @@ impl Carrier<'_> {
                 Poll::Ready(ready) => ready?,
                 Poll::Pending => break,
             }
-            queue.out.write_to(|slices| match slices {
+            let sent = queue.queued - queue.out.len() as u64;
+            let written = queue.out.write_to(|slices| match slices {
                 [slice] => self.stream.try_write(slice),
                 _ => self.stream.try_write_vectored(slices),
             })?;
+            // What later requests move says nothing of a node that may have stopped: the kernel takes them.
+            if written > 0 && queue.in_flight.front().is_some_and(|oldest| oldest.end > sent) {
+                self.progress = Instant::now();
+            }
         }
         Ok(())
     }
@@ -399,6 +420,7 @@ impl Carrier<'_> {
     /// Hands out the whole replies in the buffer.
     fn deliver(&mut self) -> Result<(), String> {
         let now = Instant::now();
+        self.progress = now;
         let mut consumed = 0;
         loop {
             let rest = &self.buf[consumed..];
@@ -439,7 +461,7 @@ impl Carrier<'_> {
         let allowed = self.link.timeout(Id::BackendTimeoutMs);
         loop {
             let oldest = self.link.queue.borrow().in_flight.front().map(|first| first.since);
-            let Some(oldest) = oldest else {
+            let Some(oldest) = oldest.map(|since| since.max(self.progress)) else {
                 self.deadline = None;
                 return Poll::Pending;
             };

@@ -20,13 +20,13 @@ pub(super) struct Part {
     pub(super) keys: Vec<u32>,
     /// Replies that come before the one that counts.
     pub(super) preamble: usize,
-    /// The database in which it leaves the link.
-    pub(super) leaves_db: u8,
+    /// Whether it may leave the link in another database.
+    pub(super) moves_db: bool,
 }
 
 impl Part {
     pub(super) fn new(node: usize, db: u8, request: BytesMut) -> Self {
-        Part { node, db, request, keys: Vec::new(), preamble: 0, leaves_db: db }
+        Part { node, db, request, keys: Vec::new(), preamble: 0, moves_db: false }
     }
 
     /// The request as it is.
@@ -127,6 +127,19 @@ pub(super) fn cursor(nodes: usize, db: u8, args: Args<'_>) -> Result<Planned, Er
     Ok(Planned::Parts(vec![part], Join::Cursor { node, nodes }))
 }
 
+/// Whether a request that is executed here and on nodes fails when one of those is down.
+pub(super) fn needs_all(merge: Merge, args: Args<'_>) -> bool {
+    match merge {
+        Merge::Info | Merge::ConfigGet => false,
+        Merge::ConfigSet => args.from(2).step_by(2).any(is_of_nodes),
+        _ => true,
+    }
+}
+
+fn is_of_nodes(name: &[u8]) -> bool {
+    config::find(name).is_some_and(|param| param.scope == Scope::Node)
+}
+
 /// Sends a request to the nodes that are up, after it was executed here with the reply `own`.
 pub(super) fn local_and_nodes(
     table: &SlotTable,
@@ -170,7 +183,7 @@ pub(super) fn local_and_nodes(
         Merge::ConfigSet => {
             let mut words: Vec<&[u8]> = vec![args.at(0), args.at(1)];
             for at in (2..args.len()).step_by(2) {
-                if config::find(args.at(at)).is_some_and(|param| param.scope == Scope::Node) {
+                if is_of_nodes(args.at(at)) {
                     words.extend([args.at(at), args.at(at + 1)]);
                 }
             }

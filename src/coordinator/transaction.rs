@@ -55,7 +55,8 @@ impl Group {
         // +OK for MULTI and +QUEUED for each command come before the reply to EXEC.
         let mut part = Part::new(self.node, self.first_db, request);
         part.preamble = self.count + 1;
-        part.leaves_db = self.db;
+        // Only if the node executes it: a transaction that it refuses selects nothing.
+        part.moves_db = self.db != self.first_db;
         part
     }
 }

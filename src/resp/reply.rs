@@ -149,11 +149,6 @@ impl<'a> Reply<'a> {
         self.out.extend(b"\r\n");
     }
 
-    /// An integer as a bulk string.
-    pub fn bulk_int(&mut self, value: i64) {
-        self.bulk(itoa::Buffer::new().format(value).as_bytes());
-    }
-
     /// No value: `$-1` in RESP2, `_` in RESP3.
     pub fn null(&mut self) {
         match self.proto {

@@ -68,6 +68,8 @@ struct Connection<S> {
     replies: Rc<RefCell<Replies>>,
     buf: BytesMut,
     decoder: Decoder,
+    /// There are whole requests in the buffer that could not be executed for lack of room for their replies.
+    starved: bool,
     /// The request at the front can only be executed when no reply is missing.
     wait: bool,
     /// The client sends nothing more.
@@ -83,6 +85,7 @@ pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, cli
         stream,
         buf: BytesMut::new(),
         decoder: Decoder::default(),
+        starved: false,
         wait: false,
         input_ended: false,
     };
@@ -102,7 +105,7 @@ impl<S: Service> Connection<S> {
             }
             let executed = self.execute();
             let flushed = self.write(cx)?;
-            if executed && flushed {
+            if flushed && (executed || (self.starved && self.has_room())) {
                 // There may be more whole requests that waited for room.
                 continue;
             }
@@ -258,7 +261,11 @@ impl<S: Service> Connection<S> {
             }
         }
         for Request { at, decoded, found, hint } in batch {
-            if self.session.closing || !self.has_room() {
+            if self.session.closing {
+                return false;
+            }
+            if !self.has_room() {
+                self.starved = true;
                 return false;
             }
             if let Some(found) = found.take() {
@@ -299,6 +306,7 @@ impl<S: Service> Connection<S> {
             return false;
         }
         self.wait = false;
+        self.starved = false;
         let worker = self.worker.clone();
         let now = worker.server.now_us() / 1000;
         let mut batch = std::mem::take(&mut *worker.batch.borrow_mut());

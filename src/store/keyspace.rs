@@ -117,7 +117,7 @@ impl<'a> Keyspace<'a> {
             Some(handle) => {
                 shard.touch(handle, now);
                 // Large values are freed when the last reply that holds them is sent, not here.
-                drop(shard.replace(handle, value, &store.budget));
+                drop(shard.replace(handle, value, 0, &store.budget));
                 handle
             }
             None => shard.insert(hash as u32, db, key, value, now, &store.budget),
@@ -155,17 +155,18 @@ impl<'a> Keyspace<'a> {
             }
         };
         shard.touch(handle, now);
-        let Value::Str(old) = shard.replace(handle, Value::Str(Bytes::new()), &store.budget);
+        let Value::Str(old) = shard.replace(handle, Value::Str(Bytes::new()), 0, &store.budget);
         // In place unless a reply still holds the value.
         let mut bytes = old.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         let answer = change(&mut bytes);
-        // Growth by doubling would leave up to half of the value unused and uncounted.
-        let bytes = if bytes.capacity() > bytes.len() + bytes.len() / 8 + 64 {
-            Bytes::copy_from_slice(&bytes)
+        // What growth by doubling leaves unused is kept for the next change, and charged; more is given back.
+        let slack = bytes.capacity() - bytes.len();
+        let (bytes, slack) = if slack > bytes.len() + 64 {
+            (Bytes::copy_from_slice(&bytes), 0)
         } else {
-            bytes.freeze()
+            (bytes.freeze(), slack)
         };
-        shard.replace(handle, Value::Str(bytes), &store.budget);
+        shard.replace(handle, Value::Str(bytes), slack, &store.budget);
         Ok(answer)
     }
 

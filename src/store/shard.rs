@@ -15,6 +15,8 @@ pub(super) struct Item {
     pub(super) used_at: u32,
     newer: u32,
     older: u32,
+    /// Bytes that the value's memory is larger than the value, after it was changed in place.
+    slack: u32,
     /// Bytes charged for the whole entry; a value is at most 1 GB long.
     charged: u32,
 }
@@ -27,6 +29,7 @@ impl Default for Item {
             used_at: 0,
             newer: NONE,
             older: NONE,
+            slack: 0,
             charged: 0,
         }
     }
@@ -164,9 +167,17 @@ impl Shard {
         handle
     }
 
-    /// Exchanges a key's value; the expiry stays.
-    pub(super) fn replace(&mut self, handle: u32, value: Value, budget: &Budget) -> Value {
-        let old = std::mem::replace(&mut self.table.entry_mut(handle).data.value, value);
+    /// Exchanges a key's value, whose memory has room for `slack` more bytes; the expiry stays.
+    pub(super) fn replace(
+        &mut self,
+        handle: u32,
+        value: Value,
+        slack: usize,
+        budget: &Budget,
+    ) -> Value {
+        let item = &mut self.table.entry_mut(handle).data;
+        item.slack = slack as u32;
+        let old = std::mem::replace(&mut item.value, value);
         self.stats.changes += 1;
         self.recharge(handle, budget);
         old
@@ -273,7 +284,8 @@ impl Shard {
         let entry = self.table.entry_mut(handle);
         let Value::Str(bytes) = &entry.data.value;
         let expiry = if entry.data.expires_at == 0 { 0 } else { EXPIRY_BYTES };
-        let charge = ENTRY_BYTES + entry.key.allocated() + allocated(bytes.len()) + expiry;
+        let value = allocated(bytes.len() + entry.data.slack as usize);
+        let charge = ENTRY_BYTES + entry.key.allocated() + value + expiry;
         let old = std::mem::replace(&mut entry.data.charged, charge as u32) as usize;
         if charge > old {
             budget.charge(charge - old);
@@ -331,7 +343,8 @@ impl Shard {
             assert_eq!(entry.data.older, before, "LRU links");
             assert_eq!(self.table.find(entry.hash, entry.db, &entry.key), Some(handle), "index");
             let Value::Str(bytes) = &entry.data.value;
-            let mut expected = ENTRY_BYTES + entry.key.allocated() + allocated(bytes.len());
+            let value = allocated(bytes.len() + entry.data.slack as usize);
+            let mut expected = ENTRY_BYTES + entry.key.allocated() + value;
             dbs[entry.db as usize].keys += 1;
             if entry.data.expires_at != 0 {
                 expected += EXPIRY_BYTES;
