@@ -60,6 +60,8 @@
 //! - **Every shard keeps an exact LRU order**, and eviction happens before the memory is taken. A shard's table grows by
 //!   linear hashing, one bucket at a time, so that no request ever pays for a rehash; a SCAN cursor is a position in
 //!   bit-reversed hash space, which no growth moves.
+//! - **Requests are decoded a batch at a time**, and what their look-ups will need is fetched ahead, step by step for the
+//!   whole batch (`store/prefetch.rs`, the one place with `unsafe`): their waits for memory overlap.
 //! - **Replies keep the order of the requests**: a request that goes to a node keeps a place in its connection's queue
 //!   ([`server::Replies`]), which the reply fills.
 //! - **A node that does not answer costs its own keys only.** Its link fails what is in flight after
