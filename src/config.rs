@@ -8,6 +8,7 @@ pub use params::{Access, Id, Kind, PARAMS, Param, Scope};
 pub use value::{format_size, parse_size};
 
 use crate::resp::parse_int;
+use crate::store::{Budget, Policy};
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -41,6 +42,16 @@ impl Config {
     /// The value of a number, size, truth value (0 or 1) or choice (its place in the list).
     pub fn number(&self, id: Id) -> u64 {
         self.numbers[id as usize].load(Relaxed)
+    }
+
+    /// Tells a store what its part of the parameters is.
+    pub fn apply_to(&self, budget: &Budget) {
+        let policy = Policy::from_index(self.number(Id::MaxmemoryPolicy));
+        budget.configure(self.number(Id::Maxmemory), policy);
+        // Their bounds lie far below those of the type.
+        let lfu = [Id::MaxmemorySamples, Id::LfuLogFactor, Id::LfuDecayTime];
+        let [samples, log_factor, decay_minutes] = lfu.map(|id| self.number(id) as u32);
+        budget.configure_lfu(samples, log_factor, decay_minutes);
     }
 
     /// Whether a truth value is `yes`.

@@ -7,9 +7,6 @@ use crate::store::{Ahead, Keyspace, Policy, Store};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What a new key takes beside its name and value, at most: counted before it is made.
-const OVERHEAD_BYTES: usize = 160;
-
 /// The service of a node; the workers share its store.
 pub struct Node {
     store: Arc<Store>,
@@ -58,7 +55,7 @@ impl Service for Node {
         call.answer(|session, reply| {
             let mut keyspace = self.lock(found, args, hint, session.db(), now);
             if found.row.has(flag::DENYOOM) {
-                keyspace.make_room(args.payload_len() + OVERHEAD_BYTES)?;
+                keyspace.make_room(args.payload_len())?;
             }
             let mut context = Context { server, session, keyspace };
             (found.row.run.handler)(&mut context, args, reply)
@@ -86,7 +83,7 @@ impl Service for Node {
                 let args = args.args();
                 context.keyspace.db = context.session.db();
                 let room = if found.row.has(flag::DENYOOM) {
-                    context.keyspace.make_room(args.payload_len() + OVERHEAD_BYTES)
+                    context.keyspace.make_room(args.payload_len())
                 } else {
                     Ok(())
                 };

@@ -124,13 +124,14 @@ fn start_node(
     let addr = listeners.addr;
     note_address(&config, addr, workers)?;
     let policy = Policy::from_index(config.number(Id::MaxmemoryPolicy));
-    let policy_name = Policy::NAMES[policy as usize];
+    let policy_name = policy.name();
     let memory = match limit {
         0 => "no memory limit".to_owned(),
         limit => format!("maxmemory {}{why}", format_size(limit)),
     };
     println!("node {addr}  {memory}, policy {policy_name}, workers {workers}");
     let store = Arc::new(Store::new(limit, policy));
+    config.apply_to(&store.budget);
     let server = Server::new(Role::Node, config, Some(store.clone()), workers);
     warn_if_open(&server, addr);
     let running = server::start(server, listeners, move |_| Node::new(store.clone()))?;

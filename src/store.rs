@@ -4,20 +4,36 @@
 //! A [`Store`] is an array of shards, each behind a mutex. A command locks the shards of its keys, in index
 //! order, as a [`Keyspace`], and works on that; nothing here waits while it holds a lock.
 
+mod arena;
 mod budget;
-mod key;
+#[cfg(test)]
+mod check;
+mod classes;
+mod entry;
+mod evict;
+mod ghost;
+mod index;
 mod keyspace;
+mod large;
+mod order;
+mod policy;
+mod pool;
 mod prefetch;
 mod shard;
-mod table;
+mod stamp;
+mod value;
+mod wheel;
 
-pub use budget::{Budget, Policy};
+pub use budget::Budget;
 pub use keyspace::{Access, Expiry, Keyspace, View};
+pub use policy::Policy;
 pub use shard::{DbStats, Shard, ShardStats};
+pub use value::{Str, Value};
 
+use pool::Pool;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Databases of a store, as many as cache configurations use.
 pub const DATABASES: usize = 16;
@@ -25,25 +41,11 @@ pub const DATABASES: usize = 16;
 /// (simulated on a busy trace, 16 cost 0.0002 of hit ratio against one global order).
 pub const SHARDS: usize = 16;
 /// Keys whose memory one tick of expiry frees in one shard at most: bounds the time the shard is locked.
-const EXPIRED_PER_TICK: usize = 512;
+const EXPIRED_PER_TICK: usize = 64;
 /// Keys that one tick evicts from each shard at most, after `maxmemory` was lowered.
-const EVICTED_PER_TICK: usize = 256;
-
-/// The value of a key. Strings are reference-counted: a reply may hold one after the key is gone.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// A byte string.
-    Str(bytes::Bytes),
-}
-
-impl Value {
-    /// The name that `TYPE` gives.
-    pub fn type_name(&self) -> &'static str {
-        match self {
-            Value::Str(_) => "string",
-        }
-    }
-}
+const EVICTED_PER_TICK: usize = 16;
+/// What a new entry may take beside its key and value: its header, and what its cell is larger.
+const ENTRY_BYTES_MAX: usize = 192;
 
 /// What can be fetched ahead for a look-up, in this order: each tells where the next one lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +68,7 @@ pub struct Store {
     shards: Box<[Mutex<Shard>]>,
     /// SipHash-1-3 with a random key: a client cannot choose keys that collide.
     hasher: RandomState,
+    pool: Arc<Pool>,
     /// The memory limit, what is used of it, and what to do when it is reached.
     pub budget: Budget,
 }
@@ -73,11 +76,17 @@ pub struct Store {
 impl Store {
     /// An empty store that holds at most `maxmemory` bytes, 0 meaning no limit.
     pub fn new(maxmemory: u64, policy: Policy) -> Self {
-        Store {
-            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
-            hasher: RandomState::new(),
-            budget: Budget::new(maxmemory, policy),
-        }
+        let (hasher, pool) = (RandomState::new(), Pool::new());
+        let budget = Budget::new(maxmemory, policy);
+        let shard = |_| Mutex::new(Shard::new(pool.clone(), hasher.clone(), policy, &budget));
+        let shards = (0..SHARDS).map(shard).collect();
+        Store { shards, hasher, pool, budget }
+    }
+
+    /// Bytes of memory that the shards have taken from the system for entries and index; the difference to what these
+    /// take is room for more.
+    pub fn committed(&self) -> usize {
+        self.pool.committed()
     }
 
     /// The shards of `keys`, locked.
@@ -124,7 +133,9 @@ impl Store {
         while wanted != 0 {
             let index = wanted.trailing_zeros() as usize;
             wanted &= wanted - 1;
-            guards.push((index, self.lock(index)));
+            let mut shard = self.lock(index);
+            shard.follow(self.budget.policy(), &self.budget);
+            guards.push((index, shard));
         }
         Keyspace::new(Some(self), guards, db, now)
     }
@@ -138,20 +149,22 @@ impl Store {
         self.hasher.hash_one(key)
     }
 
-    /// Frees what has expired, a bounded number of keys at a time, and evicts down to a limit that was
-    /// lowered. Answers whether there is more to do at once.
+    /// Frees what has expired, a bounded number of keys at a time, evicts down to a limit that was lowered, and does a
+    /// part of what operations have put off. Answers whether there is more to do at once.
     pub fn tick(&self, now: u64, expire: bool) -> bool {
-        let mut more = false;
+        let (mut more, policy) = (false, self.budget.policy());
         for index in 0..SHARDS {
             let mut shard = self.lock(index);
+            shard.follow(policy, &self.budget);
             if expire {
-                more |= shard.expire_due(now, EXPIRED_PER_TICK, &self.budget) == EXPIRED_PER_TICK;
+                more |= shard.expire_due(now, EXPIRED_PER_TICK, &self.budget);
             }
+            more |= shard.tidy(&self.budget);
         }
-        if self.budget.policy() == Policy::AllkeysLru {
+        if policy != Policy::NoEviction {
             // From all shards alike, so that none loses keys that are newer than what others keep.
             for _ in 0..EVICTED_PER_TICK {
-                if self.budget.excess(0) == 0 || self.evict_elsewhere(0) == 0 {
+                if self.budget.excess(0) == 0 || self.evict_elsewhere(0, now) == 0 {
                     return more;
                 }
             }
@@ -167,7 +180,7 @@ impl Store {
 
     /// Evicts a key from every shard that nobody, the caller included, has locked, until `need` bytes fit; answers
     /// from how many.
-    fn evict_elsewhere(&self, need: usize) -> usize {
+    fn evict_elsewhere(&self, need: usize, now: u64) -> usize {
         let first = fastrand::usize(..SHARDS);
         let mut evicted = 0;
         for offset in 0..SHARDS {
@@ -175,7 +188,7 @@ impl Store {
                 break;
             }
             if let Ok(mut shard) = self.shards[(first + offset) % SHARDS].try_lock() {
-                evicted += usize::from(shard.evict(&self.budget));
+                evicted += usize::from(shard.evict(now, &self.budget));
             }
         }
         evicted
@@ -187,32 +200,10 @@ fn shard_index(hash: u64) -> usize {
     (hash >> 32) as usize % SHARDS
 }
 
-/// Bytes that the allocator takes for a block of `size` bytes: jemalloc's size classes, 16-byte steps up to
-/// 128, then four classes for each doubling.
-pub fn allocated(size: usize) -> usize {
-    match size {
-        0 => 0,
-        1..=8 => 8,
-        9..=128 => size.next_multiple_of(16),
-        _ => {
-            let doubling = (size - 1).ilog2();
-            size.next_multiple_of(1 << (doubling - 2))
-        }
-    }
+/// What a write of so many bytes of key and value may take.
+fn needed(bytes: usize) -> usize {
+    large::allocated(bytes) + ENTRY_BYTES_MAX
 }
 
 #[cfg(test)]
 mod model_tests;
-
-#[cfg(test)]
-mod tests {
-    use super::allocated;
-
-    #[test]
-    fn size_classes_are_jemallocs() {
-        let expected = [(1, 8), (9, 16), (17, 32), (129, 160), (160, 160), (161, 192), (257, 320)];
-        for (size, class) in expected.into_iter().chain([(4097, 5120), (1 << 20, 1 << 20)]) {
-            assert_eq!(allocated(size), class, "{size}");
-        }
-    }
-}

@@ -5,7 +5,6 @@ use super::glob::matches;
 use crate::config::{Access, Config, Kind, PARAMS, Param, Scope, find};
 use crate::resp::{Args, Error, Reply};
 use crate::server::{Role, Server};
-use crate::store::Policy;
 
 /// Whether a parameter takes effect on the server itself; a coordinator asks its nodes for the others.
 pub(crate) fn is_own(server: &Server, param: &Param) -> bool {
@@ -79,9 +78,7 @@ pub(super) fn set(
         config.set(param, value).map_err(|reason| failed(param.name, &reason))?;
     }
     if let Some(store) = cx.keyspace.store() {
-        let limit = config.number(crate::config::Id::Maxmemory);
-        let policy = Policy::from_index(config.number(crate::config::Id::MaxmemoryPolicy));
-        store.budget.configure(limit, policy);
+        config.apply_to(&store.budget);
     }
     reply.ok();
     Ok(())

@@ -4,7 +4,7 @@ use super::Context;
 use super::glob::matches;
 use super::options::{db, key};
 use crate::resp::{Args, Error, Reply, parse_int};
-use crate::store::{Access, Expiry, Policy, Value};
+use crate::store::{Access, Expiry, Value};
 
 pub(super) fn del(
     cx: &mut Context<'_>,
@@ -52,7 +52,7 @@ pub(super) fn rename(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let (value, expiry) = cx.keyspace.take(args.at(1)).ok_or(Error::NO_SUCH_KEY)?;
-    cx.keyspace.put(args.at(2), value, expiry)?;
+    cx.keyspace.put(args.at(2), (&value).into(), expiry)?;
     reply.ok();
     Ok(())
 }
@@ -67,7 +67,7 @@ pub(super) fn renamenx(
     }
     let free = !cx.keyspace.contains(args.at(2));
     if let Some((value, expiry)) = free.then(|| cx.keyspace.take(args.at(1))).flatten() {
-        cx.keyspace.put(args.at(2), value, expiry)?;
+        cx.keyspace.put(args.at(2), (&value).into(), expiry)?;
     }
     reply.int(i64::from(free));
     Ok(())
@@ -95,16 +95,15 @@ pub(super) fn copy(
     if source == target && source_db == target_db {
         return Err(Error::new("ERR source and destination objects are the same"));
     }
-    let found = cx
-        .keyspace
-        .view(source, Access::Read)
-        .map(|view| (view.value.clone(), view.expires_at.map_or(Expiry::Never, Expiry::At)));
+    let found = cx.keyspace.view(source, Access::Read).map(|view| {
+        let Value::Str(string) = view.value;
+        (string.to_bytes(), view.expires_at.map_or(Expiry::Never, Expiry::At))
+    });
     cx.keyspace.db = target_db;
     let copied = match found {
         Some((value, expiry)) if replace || !cx.keyspace.contains(target) => {
-            let Value::Str(bytes) = &value;
-            let room = cx.keyspace.make_room(bytes.len() + target.len());
-            room.and_then(|()| cx.keyspace.put(target, value, expiry)).map(|()| true)
+            let room = cx.keyspace.make_room(value.len() + target.len());
+            room.and_then(|()| cx.keyspace.put(target, (&value).into(), expiry)).map(|()| true)
         }
         _ => Ok(false),
     };
@@ -188,9 +187,9 @@ pub(super) fn randomkey(
 }
 
 /// What OBJECT ENCODING says of a string: as Redis would keep it.
-pub(super) fn encoding(value: &Value) -> &'static str {
+pub(super) fn encoding(value: Value<'_>) -> &'static str {
     let Value::Str(bytes) = value;
-    if bytes.len() <= 20 && parse_int(bytes).is_some() {
+    if bytes.len() <= 20 && parse_int(&bytes).is_some() {
         "int"
     } else if bytes.len() <= 44 {
         "embstr"
@@ -240,15 +239,15 @@ pub(super) fn object_freq(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
-    if cx.keyspace.view(args.at(2), Access::Peek).is_none() {
-        reply.null();
-        return Ok(());
+    match cx.keyspace.view(args.at(2), Access::Peek).map(|view| view.frequency) {
+        None => reply.null(),
+        Some(Some(frequency)) => reply.int(i64::from(frequency)),
+        Some(None) => {
+            return Err(Error::new(
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+                 switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
     }
-    // Neither policy that there is counts uses.
-    match cx.keyspace.store().map(|store| store.budget.policy()) {
-        None | Some(Policy::AllkeysLru | Policy::NoEviction) => Err(Error::new(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
-             switching between policies at runtime LRU and LFU data will take some time to adjust.",
-        )),
-    }
+    Ok(())
 }

@@ -4,11 +4,10 @@ use super::Context;
 use super::options::{float, int, key};
 use crate::resp::{Args, Error, Reply, parse_int};
 use crate::store::{Access, Expiry, Value};
-use bytes::Bytes;
 
 fn add(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, by: i64) -> Result<(), Error> {
     let old = match cx.keyspace.view(key(args), Access::Write).map(|view| view.value) {
-        Some(Value::Str(bytes)) => parse_int(bytes).ok_or(Error::NOT_INTEGER)?,
+        Some(Value::Str(string)) => parse_int(&string).ok_or(Error::NOT_INTEGER)?,
         None => 0,
     };
     let new = old.checked_add(by).ok_or(Error::new("ERR increment or decrement would overflow"))?;
@@ -18,7 +17,7 @@ fn add(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, by: i64) -> 
 }
 
 fn put(cx: &mut Context<'_>, args: Args<'_>, text: &[u8]) -> Result<(), Error> {
-    cx.keyspace.put(key(args), Value::Str(Bytes::copy_from_slice(text)), Expiry::Keep)
+    cx.keyspace.put(key(args), text.into(), Expiry::Keep)
 }
 
 pub(super) fn incr(
@@ -97,11 +96,11 @@ pub(super) fn incrbyfloat(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
-    let old = match cx.keyspace.view(key(args), Access::Write).map(|view| view.value) {
-        Some(Value::Str(bytes)) => bytes.clone(),
-        None => Bytes::from_static(b"0"),
+    let text = match cx.keyspace.view(key(args), Access::Write).map(|view| view.value) {
+        Some(Value::Str(string)) => sum(&string, args.at(2)),
+        None => sum(b"0", args.at(2)),
     };
-    let text = sum(&old, args.at(2)).ok_or(Error::NOT_FLOAT)?;
+    let text = text.ok_or(Error::NOT_FLOAT)?;
     if text.contains(['N', 'n']) {
         return Err(Error::new("ERR increment would produce NaN or Infinity"));
     }

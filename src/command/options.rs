@@ -2,8 +2,8 @@
 
 use super::Context;
 use crate::config::Id;
-use crate::resp::{Args, Error, parse_int};
-use crate::store::{Access, Value};
+use crate::resp::{Args, Error, Reply, parse_int};
+use crate::store::{Access, Str, Value};
 use bytes::Bytes;
 
 /// An integer argument.
@@ -29,9 +29,17 @@ pub(super) fn float(arg: &[u8]) -> Option<f64> {
     text.parse::<f64>().ok().filter(|value| !value.is_nan())
 }
 
-/// The value of a key that is read, as a string, without copying it.
+/// Replies with a string, by reference if it is large.
+pub(super) fn bulk(reply: &mut Reply<'_>, string: Str<'_>) {
+    match string {
+        Str::Slice(bytes) => reply.bulk(bytes),
+        Str::Shared(bytes) => reply.bulk_shared(bytes),
+    }
+}
+
+/// The value of a key that is read, as a string of its own; a large one is not copied.
 pub(super) fn string(cx: &mut Context<'_>, key: &[u8]) -> Option<Bytes> {
-    cx.keyspace.get(key).map(|Value::Str(bytes)| bytes.clone())
+    cx.keyspace.get(key).map(|Value::Str(string)| string.to_bytes())
 }
 
 /// The length of a string that is about to be written; 0 if it is not there.

@@ -4,13 +4,7 @@ use super::Context;
 use super::expire::{Unit, expires_at};
 use super::options::{key, string};
 use crate::resp::{Args, Error, Reply};
-use crate::store::{Expiry, Value};
-use bytes::Bytes;
-
-/// A value copied out of the request.
-fn value(bytes: &[u8]) -> Value {
-    Value::Str(Bytes::copy_from_slice(bytes))
-}
+use crate::store::Expiry;
 
 /// Whether a key must or must not be there.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,7 +71,7 @@ fn apply_set(
         match expiry {
             // A time that has passed: the key is as good as gone.
             Expiry::At(at) if at <= cx.now() => drop(cx.keyspace.remove(key)),
-            _ => cx.keyspace.put(key, value(args.at(2)), expiry)?,
+            _ => cx.keyspace.put(key, args.at(2).into(), expiry)?,
         }
     }
     match old {
@@ -95,7 +89,7 @@ pub(super) fn setnx(
 ) -> Result<(), Error> {
     let absent = !cx.keyspace.contains(key(args));
     if absent {
-        cx.keyspace.put(key(args), value(args.at(2)), Expiry::Never)?;
+        cx.keyspace.put(key(args), args.at(2).into(), Expiry::Never)?;
     }
     reply.int(i64::from(absent));
     Ok(())
@@ -107,7 +101,7 @@ pub(super) fn setex(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let at = expires_at(args.at(2), Unit::SECONDS, cx.now(), "setex")?;
-    cx.keyspace.put(key(args), value(args.at(3)), Expiry::At(at))?;
+    cx.keyspace.put(key(args), args.at(3).into(), Expiry::At(at))?;
     reply.ok();
     Ok(())
 }
@@ -118,7 +112,7 @@ pub(super) fn psetex(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let at = expires_at(args.at(2), Unit::MILLISECONDS, cx.now(), "psetex")?;
-    cx.keyspace.put(key(args), value(args.at(3)), Expiry::At(at))?;
+    cx.keyspace.put(key(args), args.at(3).into(), Expiry::At(at))?;
     reply.ok();
     Ok(())
 }
@@ -129,7 +123,7 @@ pub(super) fn getset(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let old = string(cx, key(args));
-    cx.keyspace.put(key(args), value(args.at(2)), Expiry::Never)?;
+    cx.keyspace.put(key(args), args.at(2).into(), Expiry::Never)?;
     match old {
         Some(old) => reply.bulk_shared(&old),
         None => reply.null(),
@@ -193,7 +187,7 @@ fn put_pairs(cx: &mut Context<'_>, args: Args<'_>, name: &str) -> Result<(), Err
         return Err(Error::arity(name));
     }
     for at in (1..args.len()).step_by(2) {
-        cx.keyspace.put(args.at(at), value(args.at(at + 1)), Expiry::Never)?;
+        cx.keyspace.put(args.at(at), args.at(at + 1).into(), Expiry::Never)?;
     }
     Ok(())
 }

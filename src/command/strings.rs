@@ -1,9 +1,9 @@
 //! Reading and changing strings.
 
 use super::Context;
-use super::options::{check_len, int, key, len_for_write, range, string};
+use super::options::{bulk, check_len, int, key, len_for_write, range};
 use crate::resp::{Args, Error, Reply};
-use crate::store::Value;
+use crate::store::{Str, Value};
 
 pub(super) fn get(
     cx: &mut Context<'_>,
@@ -11,7 +11,7 @@ pub(super) fn get(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     match cx.keyspace.get(key(args)) {
-        Some(Value::Str(bytes)) => reply.bulk_shared(bytes),
+        Some(Value::Str(string)) => bulk(reply, string),
         None => reply.null(),
     }
     Ok(())
@@ -25,7 +25,7 @@ pub(super) fn mget(
     reply.array(args.len() - 1);
     for key in args.from(1) {
         match cx.keyspace.get(key) {
-            Some(Value::Str(bytes)) => reply.bulk_shared(bytes),
+            Some(Value::Str(string)) => bulk(reply, string),
             None => reply.null(),
         }
     }
@@ -37,13 +37,11 @@ pub(super) fn getdel(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
-    match string(cx, key(args)) {
-        Some(bytes) => {
-            cx.keyspace.remove(key(args));
-            reply.bulk_shared(&bytes);
-        }
+    match cx.keyspace.get(key(args)) {
+        Some(Value::Str(string)) => bulk(reply, string),
         None => reply.null(),
     }
+    cx.keyspace.remove(key(args));
     Ok(())
 }
 
@@ -52,7 +50,7 @@ pub(super) fn strlen(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
-    let len = cx.keyspace.get(key(args)).map_or(0, |Value::Str(bytes)| bytes.len());
+    let len = cx.keyspace.get(key(args)).map_or(0, |Value::Str(string)| string.len());
     reply.int(len as i64);
     Ok(())
 }
@@ -64,9 +62,10 @@ pub(super) fn getrange(
 ) -> Result<(), Error> {
     let (start, end) = (int(args.at(2))?, int(args.at(3))?);
     match cx.keyspace.get(key(args)) {
-        Some(Value::Str(bytes)) => match range(start, end, bytes.len()) {
-            Some(range) => reply.bulk_shared(&bytes.slice(range)),
-            None => reply.bulk(b""),
+        Some(Value::Str(string)) => match (range(start, end, string.len()), string) {
+            (Some(range), Str::Slice(bytes)) => reply.bulk(&bytes[range]),
+            (Some(range), Str::Shared(bytes)) => reply.bulk_shared(&bytes.slice(range)),
+            (None, _) => reply.bulk(b""),
         },
         None => reply.bulk(b""),
     }

@@ -1,25 +1,8 @@
 //! The memory limit that all shards of a store share.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
-
-/// What happens when the limit is reached (`maxmemory-policy`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Policy {
-    /// The least recently used key of the shard makes room.
-    AllkeysLru,
-    /// Commands that need memory answer `-OOM`.
-    NoEviction,
-}
-
-impl Policy {
-    /// The names that `maxmemory-policy` takes, in the order of [`Policy::from_index`].
-    pub const NAMES: &'static [&'static str] = &["allkeys-lru", "noeviction"];
-
-    /// The policy by its place in [`Policy::NAMES`].
-    pub fn from_index(index: u64) -> Self {
-        if index == 1 { Policy::NoEviction } else { Policy::AllkeysLru }
-    }
-}
+use super::policy::Policy;
+use super::stamp::Decay;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Bytes used and allowed.
 pub struct Budget {
@@ -27,6 +10,9 @@ pub struct Budget {
     peak: AtomicUsize,
     limit: AtomicU64,
     policy: AtomicU8,
+    samples: AtomicU32,
+    log_factor: AtomicU32,
+    decay_minutes: AtomicU32,
 }
 
 impl Budget {
@@ -37,6 +23,9 @@ impl Budget {
             peak: AtomicUsize::new(0),
             limit: AtomicU64::new(0),
             policy: AtomicU8::new(0),
+            samples: AtomicU32::new(10),
+            log_factor: AtomicU32::new(10),
+            decay_minutes: AtomicU32::new(1),
         };
         budget.configure(limit, policy);
         budget
@@ -45,7 +34,26 @@ impl Budget {
     /// Changes limit and policy at run time; the next ticks evict down to a lower limit.
     pub fn configure(&self, limit: u64, policy: Policy) {
         self.limit.store(limit, Relaxed);
-        self.policy.store(u8::from(policy == Policy::NoEviction), Relaxed);
+        self.policy.store(policy as u8, Relaxed);
+    }
+
+    /// Changes how the policies that count uses do it: keys compared for each eviction, and how fast the counters rise
+    /// and fall (`maxmemory-samples`, `lfu-log-factor`, `lfu-decay-time`).
+    pub fn configure_lfu(&self, samples: u32, log_factor: u32, decay_minutes: u32) {
+        self.samples.store(samples, Relaxed);
+        self.log_factor.store(log_factor, Relaxed);
+        self.decay_minutes.store(decay_minutes, Relaxed);
+    }
+
+    pub(super) fn samples(&self) -> usize {
+        self.samples.load(Relaxed) as usize
+    }
+
+    pub(super) fn decay(&self) -> Decay {
+        Decay {
+            log_factor: self.log_factor.load(Relaxed),
+            minutes: self.decay_minutes.load(Relaxed),
+        }
     }
 
     /// Bytes that keys, values and their bookkeeping take.

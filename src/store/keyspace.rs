@@ -1,10 +1,15 @@
 //! The shards that one command, or one transaction, has locked: the operations handlers are written in.
 
-use super::{DATABASES, DbStats, SHARDS, Shard, ShardStats, Store, Value, shard_index};
+use super::entry::Content;
+use super::value::{Str, Value};
+use super::{DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index};
 use crate::resp::Error;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 use std::sync::MutexGuard;
+
+/// Keys that one write evicts, if need be, although fewer would make room for it.
+const EVICTIONS_MIN: usize = 32;
 
 /// How a command looks at a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,11 +36,13 @@ pub enum Expiry {
 /// What there is to know about a key.
 pub struct View<'a> {
     /// Its value.
-    pub value: &'a Value,
+    pub value: Value<'a>,
     /// When it expires, in milliseconds since 1970.
     pub expires_at: Option<u64>,
     /// Seconds since it was last used.
     pub idle_s: u64,
+    /// How often it was used, as the policy counts it, if it does.
+    pub frequency: Option<u8>,
     /// Bytes it takes, bookkeeping included.
     pub charged: usize,
 }
@@ -79,20 +86,34 @@ impl<'a> Keyspace<'a> {
 
     /// What there is of a key.
     pub fn view(&mut self, key: &[u8], access: Access) -> Option<View<'_>> {
-        let now = self.now;
-        let (shard, handle) = self.find(key, access);
-        let item = shard.item(handle?);
-        Some(View {
-            value: &item.value,
-            expires_at: (item.expires_at != 0).then_some(item.expires_at),
-            idle_s: (now / 1000).saturating_sub(u64::from(item.used_at)),
-            charged: shard.charged(handle?),
-        })
+        let (store, hash, db, now) = self.prepare(key);
+        let budget = &store.budget;
+        let shard = self.shard(hash);
+        let found = shard.find(hash as u32, db, key, now, budget);
+        if access != Access::Write {
+            match found {
+                Some(_) => shard.stats.hits += 1,
+                None => shard.stats.misses += 1,
+            }
+        }
+        let handle = found?;
+        if access != Access::Peek {
+            shard.touch(handle, false, now, budget);
+        }
+        Some(shard.view(handle, now, budget))
     }
 
     /// The value of a key that is read.
-    pub fn get(&mut self, key: &[u8]) -> Option<&Value> {
-        self.view(key, Access::Read).map(|view| view.value)
+    pub fn get(&mut self, key: &[u8]) -> Option<Value<'_>> {
+        let (store, hash, db, now) = self.prepare(key);
+        let shard = self.shard(hash);
+        let Some(handle) = shard.find(hash as u32, db, key, now, &store.budget) else {
+            shard.stats.misses += 1;
+            return None;
+        };
+        shard.stats.hits += 1;
+        shard.touch(handle, false, now, &store.budget);
+        Some(Value::Str(shard.entries.value(handle)))
     }
 
     /// Whether a key is there, without any trace of the question.
@@ -106,26 +127,28 @@ impl<'a> Keyspace<'a> {
     ///
     /// # Errors
     /// `OOM` if the value alone is larger than the memory limit; then nothing is changed.
-    pub fn put(&mut self, key: &[u8], value: Value, expiry: Expiry) -> Result<(), Error> {
+    pub fn put(&mut self, key: &[u8], value: Str<'_>, expiry: Expiry) -> Result<(), Error> {
         let (store, hash, db, now) = self.prepare(key);
-        let Value::Str(bytes) = &value;
-        if !store.budget.could_hold(bytes.len() + key.len()) {
+        let budget = &store.budget;
+        if !budget.could_hold(value.len() + key.len()) {
             return Err(Error::OOM);
         }
         let shard = self.shard(hash);
-        let handle = match shard.find(hash as u32, db, key, now, &store.budget) {
-            Some(handle) => {
-                shard.touch(handle, now);
-                // Large values are freed when the last reply that holds them is sent, not here.
-                drop(shard.replace(handle, value, 0, &store.budget));
-                handle
-            }
-            None => shard.insert(hash as u32, db, key, value, now, &store.budget),
+        let found = shard.find(hash as u32, db, key, now, budget);
+        let expires_at = match (expiry, found) {
+            (Expiry::At(at), _) => at,
+            (Expiry::Keep, Some(handle)) => shard.entries.expires_at(handle),
+            (Expiry::Keep | Expiry::Never, _) => 0,
         };
-        match expiry {
-            Expiry::Keep => {}
-            Expiry::Never => shard.set_expiry(handle, 0, &store.budget),
-            Expiry::At(at) => shard.set_expiry(handle, at, &store.budget),
+        let content = Content { db, key, value, slack: 0, expires_at };
+        match found {
+            Some(handle) => {
+                shard.touch(handle, true, now, budget);
+                shard.replace(hash as u32, handle, content, now, budget);
+            }
+            None => {
+                shard.insert(hash as u32, content, now, budget);
+            }
         }
         Ok(())
     }
@@ -142,63 +165,63 @@ impl<'a> Keyspace<'a> {
         change: impl FnOnce(&mut BytesMut) -> T,
     ) -> Result<T, Error> {
         let (store, hash, db, now) = self.prepare(key);
-        if !store.budget.could_hold(new_len + key.len()) {
+        let budget = &store.budget;
+        if !budget.could_hold(new_len + key.len()) {
             return Err(Error::OOM);
         }
         let shard = self.shard(hash);
-        let found = shard.find(hash as u32, db, key, now, &store.budget);
-        let handle = match found {
-            Some(handle) => handle,
+        let handle = match shard.find(hash as u32, db, key, now, budget) {
+            Some(handle) => {
+                shard.touch(handle, true, now, budget);
+                handle
+            }
             None => {
-                let empty = Value::Str(Bytes::new());
-                shard.insert(hash as u32, db, key, empty, now, &store.budget)
+                let value = Str::Slice(&[]);
+                let content = Content { db, key, value, slack: 0, expires_at: 0 };
+                shard.insert(hash as u32, content, now, budget)
             }
         };
-        shard.touch(handle, now);
-        let Value::Str(old) = shard.replace(handle, Value::Str(Bytes::new()), 0, &store.budget);
-        // In place unless a reply still holds the value.
-        let mut bytes = old.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        let answer = change(&mut bytes);
-        // What growth by doubling leaves unused is kept for the next change, and charged; more is given back.
-        let slack = bytes.capacity() - bytes.len();
-        let (bytes, slack) = if slack > bytes.len() + 64 {
-            (Bytes::copy_from_slice(&bytes), 0)
-        } else {
-            (bytes.freeze(), slack)
-        };
-        shard.replace(handle, Value::Str(bytes), slack, &store.budget);
-        Ok(answer)
+        Ok(shard.modify(hash as u32, handle, now, budget, change))
     }
 
     /// Sets when a key expires. Answers whether the key is there.
     pub fn expire(&mut self, key: &[u8], expiry: Expiry) -> bool {
         let (store, hash, db, now) = self.prepare(key);
+        let budget = &store.budget;
         let shard = self.shard(hash);
-        let Some(handle) = shard.find(hash as u32, db, key, now, &store.budget) else {
-            return false;
-        };
+        let Some(handle) = shard.find(hash as u32, db, key, now, budget) else { return false };
         match expiry {
             Expiry::Keep => {}
-            Expiry::Never => shard.set_expiry(handle, 0, &store.budget),
-            Expiry::At(at) if at <= now => drop(shard.remove(handle, &store.budget)),
-            Expiry::At(at) => shard.set_expiry(handle, at, &store.budget),
+            Expiry::Never => shard.set_expiry(hash as u32, handle, 0, now, budget),
+            Expiry::At(at) if at <= now => shard.remove(handle, Some(hash as u32), budget),
+            Expiry::At(at) => shard.set_expiry(hash as u32, handle, at, now, budget),
         }
         true
     }
 
     /// Removes a key and gives back its value and when it would have expired.
-    pub fn take(&mut self, key: &[u8]) -> Option<(Value, Expiry)> {
+    pub fn take(&mut self, key: &[u8]) -> Option<(Bytes, Expiry)> {
         let (store, hash, db, now) = self.prepare(key);
         let shard = self.shard(hash);
         let handle = shard.find(hash as u32, db, key, now, &store.budget)?;
-        let (value, expires_at) = shard.remove(handle, &store.budget);
-        let expiry = if expires_at == 0 { Expiry::Never } else { Expiry::At(expires_at) };
+        let value = shard.entries.value(handle).to_bytes();
+        let expiry = match shard.entries.expires_at(handle) {
+            0 => Expiry::Never,
+            at => Expiry::At(at),
+        };
+        shard.remove(handle, Some(hash as u32), &store.budget);
         Some((value, expiry))
     }
 
     /// Removes a key. Answers whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        self.take(key).is_some()
+        let (store, hash, db, now) = self.prepare(key);
+        let shard = self.shard(hash);
+        let found = shard.find(hash as u32, db, key, now, &store.budget);
+        if let Some(handle) = found {
+            shard.remove(handle, Some(hash as u32), &store.budget);
+        }
+        found.is_some()
     }
 
     /// Removes all keys of a database, or of all; needs all shards.
@@ -206,7 +229,7 @@ impl<'a> Keyspace<'a> {
         let store = self.store;
         for (_, shard) in &mut self.guards {
             if let Some(store) = store {
-                shard.flush(db, &store.budget);
+                shard.flush(db, store.budget.policy(), &store.budget);
             }
         }
     }
@@ -233,6 +256,7 @@ impl<'a> Keyspace<'a> {
             sum.expired += shard.stats.expired;
             sum.evicted += shard.stats.evicted;
             sum.changes += shard.stats.changes;
+            sum.moved += shard.stats.moved;
         }
         sum
     }
@@ -247,26 +271,25 @@ impl<'a> Keyspace<'a> {
     /// Visits keys of the database from a cursor on, about `count` of them, and answers where to go on (0 at the
     /// end); needs all shards. Every key that stays is met by a scan from 0 to 0, whatever happens meanwhile.
     /// A cursor is the shard's number and a position in its table, below 2^36.
-    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], &Value)) -> u64 {
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], Value<'_>)) -> u64 {
         let (mut index, mut position) = ((cursor >> 32) as usize, cursor as u32);
         // Keys of other databases are passed over: bounds the work of one call where they are many.
         let (mut met, mut passed) = (0, 0);
         while let Some((_, shard)) = self.guards.get(index) {
-            let next = shard.table.scan(position, |handle| {
-                let entry = shard.table.entry(handle);
-                let item = &entry.data;
-                let live = item.expires_at == 0 || item.expires_at > self.now;
-                if entry.db == self.db && live {
-                    visit(&entry.key, &item.value);
+            let entries = &shard.entries;
+            let next = shard.index.scan(position, entries, |handle| {
+                if entries.meta(handle).db() == self.db && shard.is_live(handle, self.now) {
+                    visit(entries.key(handle), Value::Str(entries.value(handle)));
                     met += 1;
                 }
+                passed += 1;
             });
             passed += 1;
             (index, position) = match next {
                 Some(next) => (index, next),
                 None => (index + 1, 0),
             };
-            if met >= count || passed >= count.saturating_mul(10).max(10) {
+            if met >= count || passed >= count.saturating_mul(10).max(100) {
                 break;
             }
         }
@@ -289,11 +312,13 @@ impl<'a> Keyspace<'a> {
                 number = number.wrapping_sub(if here { 0 } else { keys });
                 here
             })?;
-            let handle = shard.table.random(|bound| fastrand::u32(..bound))?;
-            let entry = shard.table.entry(handle);
-            let expires_at = entry.data.expires_at;
-            if entry.db == db && (expires_at == 0 || expires_at > now) {
-                return Some(entry.key.to_vec());
+            let mut bucket: SmallVec<[u32; 16]> = SmallVec::new();
+            shard.index.visit_random(|bound| fastrand::u32(..bound), |handle| bucket.push(handle));
+            let found = fastrand::choice(bucket);
+            let fits =
+                |&handle: &u32| shard.entries.meta(handle).db() == db && shard.is_live(handle, now);
+            if let Some(handle) = found.filter(fits) {
+                return Some(shard.entries.key(handle).to_vec());
             }
         }
         let mut keys = Vec::new();
@@ -312,49 +337,42 @@ impl<'a> Keyspace<'a> {
         }
     }
 
-    /// Evicts until `need` more bytes fit: from a locked shard, and where that is not enough from all shards in
-    /// turn, so that one large value does not empty the shard that it goes to.
+    /// Evicts until a write of so many bytes fits: from a locked shard, and where that is not enough from all shards
+    /// in turn, so that one large value does not empty the shard that it goes to. After the limit was lowered it
+    /// evicts more than the write needs, but not all there is to evict: [`Store::tick`] does that.
     ///
     /// # Errors
     /// `OOM` if they cannot fit, or the policy frees nothing; then nothing is evicted.
-    pub fn make_room(&mut self, need: usize) -> Result<(), Error> {
+    pub fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
         let Some(store) = self.store else { return Ok(()) };
-        let budget = &store.budget;
+        let (budget, now, need) = (&store.budget, self.now, super::needed(bytes));
         if budget.excess(need) == 0 {
             return Ok(());
         }
-        if !budget.could_hold(need) || budget.policy() == super::Policy::NoEviction {
+        let policy = budget.policy();
+        if !budget.could_hold(bytes) || policy == Policy::NoEviction {
             return Err(Error::OOM);
         }
+        let (before, mut evicted) = (budget.used(), 0);
         loop {
             let mut own = 0;
             for (_, shard) in &mut self.guards {
                 if budget.excess(need) == 0 {
                     return Ok(());
                 }
-                own += usize::from(shard.evict(budget));
+                own += usize::from(shard.evict(now, budget));
             }
-            if store.evict_elsewhere(need) + own == 0 {
+            let elsewhere = store.evict_elsewhere(need, now);
+            if own + elsewhere == 0 {
                 // Nothing is left here; what others hold locked at this moment they bring under the limit.
+                let hopeless = policy.is_volatile() && budget.excess(need) > 0;
+                return if hopeless { Err(Error::OOM) } else { Ok(()) };
+            }
+            evicted += own + elsewhere;
+            if evicted >= EVICTIONS_MIN && before.saturating_sub(budget.used()) >= 2 * need {
                 return Ok(());
             }
         }
-    }
-
-    fn find(&mut self, key: &[u8], access: Access) -> (&mut Shard, Option<u32>) {
-        let (store, hash, db, now) = self.prepare(key);
-        let shard = self.shard(hash);
-        let handle = shard.find(hash as u32, db, key, now, &store.budget);
-        if access != Access::Write {
-            match handle {
-                Some(_) => shard.stats.hits += 1,
-                None => shard.stats.misses += 1,
-            }
-        }
-        if let Some(handle) = handle.filter(|_| access != Access::Peek) {
-            shard.touch(handle, now);
-        }
-        (shard, handle)
     }
 
     /// What an operation on `key` needs.

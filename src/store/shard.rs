@@ -1,44 +1,26 @@
-//! One shard: a table, the order of use of its keys, the order in which they expire, and the bytes they take.
+//! One shard: entries, the index that finds them, the order in which they are evicted and the wheel by which they
+//! expire, kept in agreement.
 
+use super::arena::NONE;
+use super::entry::{Content, Entries};
+use super::evict::Eviction;
+use super::index::{Hashes, Index};
+use super::keyspace::View;
+use super::pool::Pool;
 use super::prefetch::prefetch;
-use super::table::{NONE, Table};
-use super::{Ahead, Budget, DATABASES, Value, allocated};
-use bytes::Bytes;
-use std::collections::BTreeSet;
+use super::value::{Str, Value};
+use super::wheel::Wheel;
+use super::{Ahead, Budget, DATABASES, Policy};
+use bytes::{Bytes, BytesMut};
+use std::hash::RandomState;
+use std::sync::Arc;
 
-/// What the store keeps for an entry beside its key.
-pub(super) struct Item {
-    pub(super) value: Value,
-    /// When it expires, in milliseconds since 1970; 0 means never.
-    pub(super) expires_at: u64,
-    /// When it was last used, in seconds since 1970.
-    pub(super) used_at: u32,
-    newer: u32,
-    older: u32,
-    /// Bytes that the value's memory is larger than the value, after it was changed in place.
-    slack: u32,
-    /// Bytes charged for the whole entry; a value is at most 1 GB long.
-    charged: u32,
-}
-
-impl Default for Item {
-    fn default() -> Self {
-        Item {
-            value: Value::Str(Bytes::new()),
-            expires_at: 0,
-            used_at: 0,
-            newer: NONE,
-            older: NONE,
-            slack: 0,
-            charged: 0,
-        }
-    }
-}
-
-/// Bytes of an entry beside its key and value.
-const ENTRY_BYTES: usize = size_of::<super::table::Entry<Item>>();
-/// Bytes of a place in the order of expiry: 16 in a B-tree node that is two thirds full on average.
-const EXPIRY_BYTES: usize = 24;
+/// Entries that one operation moves at most to empty a sparse run.
+const MOVES_PER_OPERATION: usize = 16;
+/// Entries that one tick moves, and that it puts into other lists after a change of policy.
+const MOVES_PER_TICK: usize = 64;
+/// Entries that a search for what is due moves within the wheel at most.
+const WHEEL_STEPS: usize = 256;
 
 /// Counters of one database in one shard.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
@@ -64,32 +46,55 @@ pub struct ShardStats {
     pub evicted: u64,
     /// Changes of keys and values.
     pub changes: u64,
+    /// Entries moved so that the memory of sparse runs could be given back.
+    pub moved: u64,
 }
 
 /// A part of the keyspace with one writer at a time.
 pub struct Shard {
-    pub(super) table: Table<Item>,
-    newest: u32,
-    oldest: u32,
-    /// (expires_at, handle) of every key that expires, the next one first.
-    expiry: BTreeSet<(u64, u32)>,
-    directory_charged: usize,
+    pub(super) entries: Entries,
+    pub(super) index: Index,
+    pub(super) eviction: Eviction,
+    pub(super) wheel: Wheel,
+    /// Bytes charged to the budget.
+    pub(super) charged: usize,
     /// Since start or `CONFIG RESETSTAT`.
     pub stats: ShardStats,
     pub(super) dbs: [DbStats; DATABASES],
+    hasher: RandomState,
+    pool: Arc<Pool>,
+}
+
+impl Hashes for Entries {
+    fn hash(&self, handle: u32) -> u32 {
+        Entries::hash(self, handle)
+    }
+
+    fn prefetch(&self, handle: u32) {
+        self.arena.prefetch(handle);
+    }
 }
 
 impl Shard {
-    pub(super) fn new() -> Self {
-        Shard {
-            table: Table::new(),
-            newest: NONE,
-            oldest: NONE,
-            expiry: BTreeSet::new(),
-            directory_charged: 0,
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        hasher: RandomState,
+        policy: Policy,
+        budget: &Budget,
+    ) -> Self {
+        let mut shard = Shard {
+            entries: Entries::new(pool.clone(), hasher.clone()),
+            index: Index::new(pool.clone()),
+            eviction: Eviction::new(policy),
+            wheel: Wheel::new(),
+            charged: 0,
             stats: ShardStats::default(),
             dbs: [DbStats::default(); DATABASES],
-        }
+            hasher,
+            pool,
+        };
+        shard.charge(budget);
+        shard
     }
 
     /// The entry of a key. One that is overdue is removed here and not found.
@@ -101,203 +106,283 @@ impl Shard {
         now: u64,
         budget: &Budget,
     ) -> Option<u32> {
-        let handle = self.table.find(hash, db, key)?;
-        if is_due(self.item(handle).expires_at, now) {
+        let handle = self.index.find(hash, |handle| self.entries.is(handle, db, key))?;
+        if is_due(self.entries.expires_at(handle), now) {
             self.stats.expired += 1;
-            self.remove(handle, budget);
+            self.remove(handle, Some(hash), budget);
             return None;
         }
         Some(handle)
     }
 
+    /// What there is of an entry.
+    pub(super) fn view(&self, handle: u32, now: u64, budget: &Budget) -> View<'_> {
+        let expires_at = self.entries.expires_at(handle);
+        let stamp = self.entries.stamp(handle);
+        View {
+            value: Value::Str(self.entries.value(handle)),
+            expires_at: (expires_at != 0).then_some(expires_at),
+            idle_s: super::stamp::idle_s(stamp, now),
+            frequency: match budget.policy() {
+                Policy::AllkeysS3fifo => Some(self.entries.meta(handle).uses()),
+                policy if policy.is_lfu() => Some(super::stamp::count(stamp, now, budget.decay())),
+                _ => None,
+            },
+            charged: self.entries.charge(handle),
+        }
+    }
+
+    /// Whether an entry is not overdue.
+    pub(super) fn is_live(&self, handle: u32, now: u64) -> bool {
+        !is_due(self.entries.expires_at(handle), now)
+    }
+
     /// Fetches what a look-up of a key with this hash will need.
     pub(super) fn prefetch(&self, hash: u32, what: Ahead) {
-        match what {
-            Ahead::Bucket => self.table.prefetch_bucket(hash),
-            Ahead::Entry => self.table.prefetch_entry(hash),
-            Ahead::Value => {
-                let Some(entry) = self.table.likely(hash) else { return };
-                let Value::Str(bytes) = &entry.data.value;
-                if let Some(first) = bytes.first() {
-                    prefetch(first);
-                }
-                for neighbour in [entry.data.newer, entry.data.older] {
-                    if neighbour != NONE {
-                        prefetch(&self.item(neighbour).newer);
-                    }
-                }
+        if what == Ahead::Bucket {
+            return self.index.prefetch(hash);
+        }
+        let Some(handle) = self.index.likely(hash) else { return };
+        if what == Ahead::Entry {
+            return self.entries.arena.prefetch(handle);
+        }
+        for neighbour in [self.entries.newer(handle), self.entries.older(handle)] {
+            if neighbour != NONE
+                && let Some(first) = self.entries.arena.cell(neighbour).first()
+            {
+                prefetch(first);
             }
         }
     }
 
-    pub(super) fn item(&self, handle: u32) -> &Item {
-        &self.table.entry(handle).data
-    }
-
-    /// Bytes charged for an entry.
-    pub(super) fn charged(&self, handle: u32) -> usize {
-        self.item(handle).charged as usize
-    }
-
-    /// Makes a key the most recently used one.
-    pub(super) fn touch(&mut self, handle: u32, now: u64) {
-        self.table.entry_mut(handle).data.used_at = seconds(now);
-        if self.newest != handle {
-            self.unlink(handle);
-            self.link_newest(handle);
-        }
+    /// Notes that a key was used.
+    pub(super) fn touch(&mut self, handle: u32, write: bool, now: u64, budget: &Budget) {
+        self.eviction.used(&mut self.entries, handle, write, now, budget);
     }
 
     /// Adds a key that is not there.
     pub(super) fn insert(
         &mut self,
         hash: u32,
-        db: u8,
-        key: &[u8],
-        value: Value,
+        content: Content<'_>,
         now: u64,
         budget: &Budget,
     ) -> u32 {
-        let item = Item { value, used_at: seconds(now), ..Item::default() };
-        let handle = self.table.insert(hash, db, key, item);
-        self.link_newest(handle);
-        self.dbs[db as usize].keys += 1;
+        let handle = self.entries.create(content, super::stamp::new(now));
+        self.index.insert(hash, handle, &self.entries);
+        self.eviction.inserted(&mut self.entries, handle, hash);
+        self.dbs[content.db as usize].keys += 1;
+        if content.expires_at != 0 {
+            self.schedule(handle, content.db, content.expires_at, now);
+        }
         self.stats.changes += 1;
-        self.recharge(handle, budget);
+        self.settle(budget);
         handle
     }
 
-    /// Exchanges a key's value, whose memory has room for `slack` more bytes; the expiry stays.
+    /// Gives a key that is there another value or another time to expire; the entry may move.
     pub(super) fn replace(
         &mut self,
+        hash: u32,
         handle: u32,
-        value: Value,
-        slack: usize,
+        content: Content<'_>,
+        now: u64,
         budget: &Budget,
-    ) -> Value {
-        let item = &mut self.table.entry_mut(handle).data;
-        item.slack = slack as u32;
-        let old = std::mem::replace(&mut item.value, value);
+    ) {
+        let (old_expiry, old_charge) =
+            (self.entries.expires_at(handle), self.entries.charge(handle));
+        if old_expiry != 0 {
+            self.unschedule(handle, content.db, old_expiry);
+        }
+        let handle = match self.entries.rewrite(handle, content) {
+            Ok(freed) => {
+                freed.into_iter().for_each(super::large::Large::free);
+                handle
+            }
+            Err(_) => {
+                let new = self.entries.create(content, self.entries.stamp(handle));
+                self.entries.inherit(handle, new);
+                self.index.replace(hash, handle, new);
+                self.eviction.order.moved(&mut self.entries, handle, new);
+                self.entries.destroy(handle).into_iter().for_each(super::large::Large::free);
+                new
+            }
+        };
+        let list = self.entries.meta(handle).list();
+        self.eviction.order.recharge(list, old_charge, self.entries.charge(handle));
+        if content.expires_at != 0 {
+            self.schedule(handle, content.db, content.expires_at, now);
+        }
+        if (old_expiry == 0) != (content.expires_at == 0) {
+            self.eviction.expiry_changed(&mut self.entries, handle);
+        }
         self.stats.changes += 1;
-        self.recharge(handle, budget);
-        old
+        self.settle(budget);
     }
 
     /// Sets when a key expires, 0 meaning never.
-    pub(super) fn set_expiry(&mut self, handle: u32, expires_at: u64, budget: &Budget) {
-        let entry = self.table.entry_mut(handle);
-        let old = std::mem::replace(&mut entry.data.expires_at, expires_at);
+    pub(super) fn set_expiry(
+        &mut self,
+        hash: u32,
+        handle: u32,
+        expires_at: u64,
+        now: u64,
+        budget: &Budget,
+    ) {
+        let (old, db) = (self.entries.expires_at(handle), self.entries.meta(handle).db());
         if old == expires_at {
             return;
         }
-        let db = &mut self.dbs[entry.db as usize];
-        if old != 0 {
-            db.expires -= 1;
-            db.expires_at_sum -= u128::from(old);
-            self.expiry.remove(&(old, handle));
+        if old != 0 && expires_at != 0 {
+            self.unschedule(handle, db, old);
+            self.entries.set_expires_at(handle, expires_at);
+            self.schedule(handle, db, expires_at, now);
+            self.stats.changes += 1;
+            return;
         }
+        // The cell gets another size, or the value another place.
+        let (key, slack) = (self.entries.key(handle).to_vec(), self.entries.slack(handle));
+        let value = self.entries.value(handle).to_bytes();
+        let content = Content { db, key: &key, value: (&value).into(), slack, expires_at };
+        self.replace(hash, handle, content, now, budget);
+    }
+
+    /// Changes a value, in place if it is large and no reply holds it.
+    pub(super) fn modify<T>(
+        &mut self,
+        hash: u32,
+        handle: u32,
+        now: u64,
+        budget: &Budget,
+        change: impl FnOnce(&mut BytesMut) -> T,
+    ) -> T {
+        let (db, expires_at) = (self.entries.meta(handle).db(), self.entries.expires_at(handle));
+        let key = self.entries.key(handle).to_vec();
+        let (list, charge) = (self.entries.meta(handle).list(), self.entries.charge(handle));
+        let taken = self.entries.take_value(handle);
+        self.eviction.order.recharge(list, charge, self.entries.charge(handle));
+        let mut bytes = match taken {
+            Some(large) => {
+                large.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))
+            }
+            None => BytesMut::from(&*self.entries.value(handle)),
+        };
+        let answer = change(&mut bytes);
+        // What growth by doubling leaves unused is kept for the next change, and charged; more is given back.
+        let slack = bytes.capacity() - bytes.len();
+        let (bytes, slack) = if slack > bytes.len() + 64 {
+            (Bytes::copy_from_slice(&bytes), 0)
+        } else {
+            (bytes.freeze(), slack)
+        };
+        let content = Content { db, key: &key, value: Str::Shared(&bytes), slack, expires_at };
+        self.replace(hash, handle, content, now, budget);
+        answer
+    }
+
+    /// Removes a key; `hash` saves computing it again.
+    pub(super) fn remove(&mut self, handle: u32, hash: Option<u32>, budget: &Budget) {
+        let hash = hash.unwrap_or_else(|| self.entries.hash(handle));
+        let (db, expires_at) = (self.entries.meta(handle).db(), self.entries.expires_at(handle));
+        self.index.remove(hash, handle);
+        self.eviction.order.unlink(&mut self.entries, handle);
         if expires_at != 0 {
-            db.expires += 1;
-            db.expires_at_sum += u128::from(expires_at);
-            self.expiry.insert((expires_at, handle));
+            self.unschedule(handle, db, expires_at);
         }
+        self.dbs[db as usize].keys -= 1;
         self.stats.changes += 1;
-        self.recharge(handle, budget);
+        self.entries.destroy(handle).into_iter().for_each(super::large::Large::free);
+        self.charge(budget);
     }
 
-    /// Removes a key and gives back its value and expiry.
-    pub(super) fn remove(&mut self, handle: u32, budget: &Budget) -> (Value, u64) {
-        self.unlink(handle);
-        let db = self.table.entry(handle).db as usize;
-        let item = self.table.remove(handle);
-        self.dbs[db].keys -= 1;
-        if item.expires_at != 0 {
-            self.dbs[db].expires -= 1;
-            self.dbs[db].expires_at_sum -= u128::from(item.expires_at);
-            self.expiry.remove(&(item.expires_at, handle));
+    /// Removes a key that is overdue, or else evicts one. Answers whether there was any that the policy may evict.
+    pub(super) fn evict(&mut self, now: u64, budget: &Budget) -> bool {
+        if let Some(handle) = self.wheel.due(&mut self.entries, now, &mut { WHEEL_STEPS }) {
+            self.stats.expired += 1;
+            self.remove(handle, None, budget);
+            return true;
         }
-        self.stats.changes += 1;
-        budget.release(item.charged as usize);
-        self.charge_directory(budget);
-        (item.value, item.expires_at)
-    }
-
-    /// Evicts the least recently used key. Answers whether there was one.
-    pub(super) fn evict(&mut self, budget: &Budget) -> bool {
-        if self.oldest == NONE {
+        let Shard { entries, index, eviction, wheel, .. } = self;
+        let Some(handle) = eviction.victim(entries, index, wheel, now, budget) else {
             return false;
-        }
+        };
+        let hash = entries.hash(handle);
+        eviction.evicted(entries, handle, hash);
         self.stats.evicted += 1;
-        self.remove(self.oldest, budget);
+        self.remove(handle, Some(hash), budget);
         true
     }
 
-    /// Frees at most `most` keys that are due, and answers how many it freed.
-    pub(super) fn expire_due(&mut self, now: u64, most: usize, budget: &Budget) -> usize {
-        let mut freed = 0;
-        while freed < most {
-            match self.expiry.first() {
-                Some(&(at, handle)) if is_due(at, now) => {
-                    self.stats.expired += 1;
-                    self.remove(handle, budget);
-                    freed += 1;
-                }
-                _ => break,
-            }
+    /// Frees at most `most` keys that are due, and answers whether there may be more.
+    pub(super) fn expire_due(&mut self, now: u64, most: usize, budget: &Budget) -> bool {
+        let mut steps = WHEEL_STEPS;
+        for _ in 0..most {
+            let Some(handle) = self.wheel.due(&mut self.entries, now, &mut steps) else {
+                return steps == 0;
+            };
+            self.stats.expired += 1;
+            self.remove(handle, None, budget);
         }
-        freed
+        true
     }
 
+    /// When there will be something for `expire_due`, in milliseconds.
     pub(super) fn next_expiry(&self) -> Option<u64> {
-        self.expiry.first().map(|&(at, _)| at)
+        self.wheel.next_time()
+    }
+
+    /// Follows a change of the policy.
+    pub(super) fn follow(&mut self, policy: Policy, budget: &Budget) {
+        if self.eviction.follow(policy) {
+            self.charge(budget);
+        }
+    }
+
+    /// Does a part of what was put off: moving entries together, and into the lists that a new policy wants. Answers
+    /// whether there is more.
+    pub(super) fn tidy(&mut self, budget: &Budget) -> bool {
+        let more = self.eviction.proceed(&mut self.entries, &self.index, MOVES_PER_TICK);
+        let moved = self.compact(MOVES_PER_TICK);
+        self.charge(budget);
+        more || moved == MOVES_PER_TICK
     }
 
     /// Removes all keys of one database, or of all. What was there is freed off the worker.
-    pub(super) fn flush(&mut self, db: Option<u8>, budget: &Budget) {
+    pub(super) fn flush(&mut self, db: Option<u8>, policy: Policy, budget: &Budget) {
         match db {
-            Some(db) if self.dbs[db as usize].keys as usize != self.table.len() => {
-                let table = &self.table;
-                let handles: Vec<u32> =
-                    table.handles().filter(|&handle| table.entry(handle).db == db).collect();
-                for handle in handles {
-                    self.remove(handle, budget);
-                }
+            Some(db) if self.dbs[db as usize].keys as usize != self.index.len() => {
+                let mut handles = Vec::new();
+                self.index.visit_all(|handle| {
+                    if self.entries.meta(handle).db() == db {
+                        handles.push(handle);
+                    }
+                });
+                handles.into_iter().for_each(|handle| self.remove(handle, None, budget));
             }
             _ => {
-                let stats = ShardStats {
-                    changes: self.stats.changes + self.table.len() as u64,
-                    ..self.stats
-                };
-                let old = std::mem::replace(self, Shard { stats, ..Shard::new() });
-                let charged: usize = old.table.handles().map(|handle| old.charged(handle)).sum();
-                budget.release(charged + old.directory_charged);
-                self.charge_directory(budget);
-                if old.table.len() > 1000 {
-                    std::thread::spawn(move || drop(old));
+                let new = Shard::new(self.pool.clone(), self.hasher.clone(), policy, budget);
+                let old = std::mem::replace(self, new);
+                budget.release(old.charged);
+                self.stats = old.stats;
+                self.stats.changes += old.index.len() as u64;
+                if old.index.len() > 1000 {
+                    // Where there is no thread to be had it takes the time it takes: the closure is dropped here.
+                    let freeing = std::thread::Builder::new().name("free".to_owned());
+                    drop(freeing.spawn(move || drop(old)));
                 }
             }
         }
     }
 
-    /// Charges an entry for what it takes now.
-    fn recharge(&mut self, handle: u32, budget: &Budget) {
-        let entry = self.table.entry_mut(handle);
-        let Value::Str(bytes) = &entry.data.value;
-        let expiry = if entry.data.expires_at == 0 { 0 } else { EXPIRY_BYTES };
-        let value = allocated(bytes.len() + entry.data.slack as usize);
-        let charge = ENTRY_BYTES + entry.key.allocated() + value + expiry;
-        let old = std::mem::replace(&mut entry.data.charged, charge as u32) as usize;
-        if charge > old {
-            budget.charge(charge - old);
-        } else {
-            budget.release(old - charge);
-        }
-        self.charge_directory(budget);
+    /// Bytes the shard takes.
+    pub(super) fn footprint(&self) -> usize {
+        self.entries.bytes() + self.index.bytes() + self.eviction.bytes()
     }
 
-    fn charge_directory(&mut self, budget: &Budget) {
-        let now = self.table.directory_bytes();
-        let before = std::mem::replace(&mut self.directory_charged, now);
+    /// Charges the budget for what the shard takes now.
+    fn charge(&mut self, budget: &Budget) {
+        let now = self.footprint();
+        let before = std::mem::replace(&mut self.charged, now);
         if now > before {
             budget.charge(now - before);
         } else if now < before {
@@ -305,71 +390,48 @@ impl Shard {
         }
     }
 
-    fn link_newest(&mut self, handle: u32) {
-        let older = std::mem::replace(&mut self.newest, handle);
-        let item = &mut self.table.entry_mut(handle).data;
-        item.older = older;
-        item.newer = NONE;
-        if older == NONE {
-            self.oldest = handle;
-        } else {
-            self.table.entry_mut(older).data.newer = handle;
+    /// Ends an operation that may have taken memory: moves a few entries together where too many cells are free, and charges the budget.
+    fn settle(&mut self, budget: &Budget) {
+        if self.entries.arena.is_wasteful() {
+            self.compact(MOVES_PER_OPERATION);
         }
+        self.charge(budget);
     }
 
-    fn unlink(&mut self, handle: u32) {
-        let Item { newer, older, .. } = *self.item(handle);
-        if newer == NONE {
-            self.newest = older;
-        } else {
-            self.table.entry_mut(newer).data.older = older;
-        }
-        if older == NONE {
-            self.oldest = newer;
-        } else {
-            self.table.entry_mut(older).data.newer = newer;
-        }
-    }
-
-    /// Checks everything that must hold between the parts, and answers the keys from the least to the most
-    /// recently used one.
-    #[cfg(test)]
-    pub(super) fn check(&self) -> (Vec<(u8, Vec<u8>)>, usize) {
-        let (mut order, mut charged, mut before) = (Vec::new(), 0, NONE);
-        let mut handle = self.oldest;
-        let mut dbs = [DbStats::default(); DATABASES];
-        while handle != NONE {
-            let entry = self.table.entry(handle);
-            assert_eq!(entry.data.older, before, "LRU links");
-            assert_eq!(self.table.find(entry.hash, entry.db, &entry.key), Some(handle), "index");
-            let Value::Str(bytes) = &entry.data.value;
-            let value = allocated(bytes.len() + entry.data.slack as usize);
-            let mut expected = ENTRY_BYTES + entry.key.allocated() + value;
-            dbs[entry.db as usize].keys += 1;
-            if entry.data.expires_at != 0 {
-                expected += EXPIRY_BYTES;
-                dbs[entry.db as usize].expires += 1;
-                dbs[entry.db as usize].expires_at_sum += u128::from(entry.data.expires_at);
-                assert!(self.expiry.contains(&(entry.data.expires_at, handle)), "expiry");
+    /// Moves up to `most` entries out of sparse runs, and answers how many.
+    fn compact(&mut self, most: usize) -> usize {
+        for moved in 0..most {
+            if !self.entries.arena.is_wasteful() {
+                return moved;
             }
-            assert_eq!(entry.data.charged as usize, expected, "charge of {:?}", &*entry.key);
-            charged += expected;
-            order.push((entry.db, entry.key.to_vec()));
-            before = handle;
-            handle = entry.data.newer;
+            let Some(old) = self.entries.arena.next_to_move() else { return moved };
+            let new = self.entries.duplicate(old);
+            self.index.replace(self.entries.hash(old), old, new);
+            self.eviction.order.moved(&mut self.entries, old, new);
+            if self.entries.meta(new).expires() {
+                self.wheel.moved(&mut self.entries, new);
+            }
+            self.entries.arena.free(old);
+            self.stats.moved += 1;
         }
-        assert_eq!(before, self.newest, "newest");
-        assert_eq!(order.len(), self.table.len(), "every entry is in the LRU order");
-        assert_eq!(dbs, self.dbs, "counters of the databases");
-        assert_eq!(self.expiry.len() as u64, dbs.iter().map(|db| db.expires).sum::<u64>());
-        (order, charged + self.directory_charged)
+        most
+    }
+
+    fn schedule(&mut self, handle: u32, db: u8, expires_at: u64, now: u64) {
+        let db = &mut self.dbs[db as usize];
+        db.expires += 1;
+        db.expires_at_sum += u128::from(expires_at);
+        self.wheel.insert(&mut self.entries, handle, now);
+    }
+
+    fn unschedule(&mut self, handle: u32, db: u8, expires_at: u64) {
+        let db = &mut self.dbs[db as usize];
+        db.expires -= 1;
+        db.expires_at_sum -= u128::from(expires_at);
+        self.wheel.remove(&mut self.entries, handle);
     }
 }
 
 fn is_due(expires_at: u64, now: u64) -> bool {
     expires_at != 0 && expires_at <= now
-}
-
-fn seconds(now: u64) -> u32 {
-    (now / 1000) as u32
 }
