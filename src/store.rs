@@ -6,7 +6,7 @@
 
 mod arena;
 mod budget;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod check;
 mod classes;
 mod entry;
@@ -63,6 +63,15 @@ impl Ahead {
     pub const STEPS: [Ahead; 3] = [Ahead::Bucket, Ahead::Entry, Ahead::Value];
 }
 
+/// Bytes of the memory that entries and index lie in.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Cells {
+    /// Taken by them.
+    pub used: usize,
+    /// Taken from the system: the rest is free for others of their size, until it is moved together.
+    pub committed: usize,
+}
+
 /// A node's keys.
 pub struct Store {
     shards: Box<[Mutex<Shard>]>,
@@ -81,12 +90,6 @@ impl Store {
         let shard = |_| Mutex::new(Shard::new(pool.clone(), hasher.clone(), policy, &budget));
         let shards = (0..SHARDS).map(shard).collect();
         Store { shards, hasher, pool, budget }
-    }
-
-    /// Bytes of memory that the shards have taken from the system for entries and index; the difference to what these
-    /// take is room for more.
-    pub fn committed(&self) -> usize {
-        self.pool.committed()
     }
 
     /// The shards of `keys`, locked.
@@ -205,5 +208,7 @@ fn needed(bytes: usize) -> usize {
     large::allocated(bytes) + ENTRY_BYTES_MAX
 }
 
+#[cfg(any(test, fuzzing))]
+pub mod model;
 #[cfg(test)]
 mod model_tests;

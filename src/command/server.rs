@@ -81,7 +81,7 @@ pub(super) fn memory_stats(
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
-    let (allocated, active, resident) = process::allocator();
+    let (allocated, active, resident) = info::allocator(&cx.keyspace);
     let rss = process::resident_bytes();
     let (used, peak) = match cx.keyspace.store() {
         Some(store) => (store.budget.used() as u64, store.budget.peak() as u64),

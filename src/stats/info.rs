@@ -3,7 +3,7 @@
 use super::process;
 use crate::config::Id;
 use crate::server::{Role, Server};
-use crate::store::Keyspace;
+use crate::store::{Keyspace, Policy};
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -48,7 +48,7 @@ pub fn render(server: &Server, keyspace: &Keyspace<'_>, sections: &[&str]) -> St
         let known = match *section {
             "server" => server_section(server, &mut body),
             "clients" => clients_section(server, &mut body),
-            "memory" => memory_section(server, &mut body),
+            "memory" => memory_section(server, keyspace, &mut body),
             "persistence" => persistence_section(server, keyspace, &mut body),
             "stats" => stats_section(server, keyspace, &mut body),
             "replication" => replication_section(&server.run_id, &mut body),
@@ -106,6 +106,15 @@ fn server_section(server: &Server, out: &mut String) -> Written {
     )
 }
 
+/// Bytes allocated, bytes of the pages these lie in, and bytes of pages that are resident: what the allocator says, and
+/// the store's cells, which do not come from it.
+pub fn allocator(keyspace: &Keyspace<'_>) -> (u64, u64, u64) {
+    let (allocated, active, resident) = process::allocator();
+    let cells = keyspace.cells();
+    let (used, committed) = (cells.used as u64, cells.committed as u64);
+    (allocated + used, active + committed, resident + committed)
+}
+
 fn clients_section(server: &Server, out: &mut String) -> Written {
     let max = server.config.number(Id::Maxclients);
     writeln!(out, "connected_clients:{}\r\ncluster_connections:0\r", server.clients.len())?;
@@ -113,17 +122,16 @@ fn clients_section(server: &Server, out: &mut String) -> Written {
     writeln!(out, "clients_in_timeout_table:0\r")
 }
 
-fn memory_section(server: &Server, out: &mut String) -> Written {
-    let (allocated, active, resident) = process::allocator();
+fn memory_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut String) -> Written {
+    let (allocated, active, resident) = allocator(keyspace);
     let rss = process::resident_bytes();
-    let (used, peak, max, policy) = match &server.store {
-        Some(store) => {
-            let budget = &store.budget;
-            (budget.used() as u64, budget.peak() as u64, budget.limit(), budget.policy() as usize)
-        }
-        None => (0, 0, 0, 0),
-    };
-    let policy = crate::store::Policy::NAMES[policy];
+    let (mut used, mut peak, mut max, mut policy) = (0, 0, 0, Policy::default());
+    if let Some(store) = &server.store {
+        let budget = &store.budget;
+        (used, peak) = (budget.used() as u64, budget.peak() as u64);
+        (max, policy) = (budget.limit(), budget.policy());
+    }
+    let policy = policy.name();
     let total = process::total_memory();
     for (name, value) in [
         ("used_memory", used),

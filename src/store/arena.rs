@@ -212,7 +212,7 @@ impl Arena {
     }
 
     /// Checks lists and counters against the cells themselves, and answers how many are live.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self) -> usize {
         let (mut live, mut bytes, mut held) = (0, 0, 0);
         let mut classes = [Class::default(); CLASSES];

@@ -347,13 +347,13 @@ impl Entries {
     }
 
     /// Bytes of the blocks for values that lie elsewhere.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn slab_bytes(&self) -> usize {
         self.large.bytes() - self.large.charged()
     }
 
     /// Checks that as many cells are live as there are entries, and that bytes are accounted for.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self, entries: usize, charged: usize) {
         assert_eq!(self.arena.check(), entries, "live cells");
         assert_eq!(self.arena.live() + self.large.charged(), charged, "bytes of entries");

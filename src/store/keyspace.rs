@@ -1,8 +1,9 @@
 //! The shards that one command, or one transaction, has locked: the operations handlers are written in.
 
 use super::entry::Content;
+use super::large::drop_elsewhere;
 use super::value::{Str, Value};
-use super::{DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index};
+use super::{Cells, DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index};
 use crate::resp::Error;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
@@ -10,6 +11,9 @@ use std::sync::MutexGuard;
 
 /// Keys that one write evicts, if need be, although fewer would make room for it.
 const EVICTIONS_MIN: usize = 32;
+
+/// Keys of a shard that FLUSHALL frees itself.
+const KEYS_DROPPED_MAX: usize = 100;
 
 /// How a command looks at a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -226,12 +230,20 @@ impl<'a> Keyspace<'a> {
 
     /// Removes all keys of a database, or of all; needs all shards.
     pub fn flush(&mut self, db: Option<u8>) {
-        let store = self.store;
-        for (_, shard) in &mut self.guards {
-            if let Some(store) = store {
-                shard.flush(db, store.budget.policy(), &store.budget);
-            }
+        let Some(store) = self.store else { return };
+        let (policy, budget) = (store.budget.policy(), &store.budget);
+        let guards = self.guards.iter_mut();
+        let old: Vec<Shard> =
+            guards.filter_map(|(_, shard)| shard.flush(db, policy, budget)).collect();
+        if old.iter().any(|shard| shard.index.len() > KEYS_DROPPED_MAX) {
+            drop_elsewhere(old);
         }
+    }
+
+    /// The memory of entries and index, large values left out; needs all shards.
+    pub fn cells(&self) -> Cells {
+        let used = self.guards.iter().map(|(_, shard)| shard.cell_bytes()).sum();
+        Cells { used, committed: self.store.map_or(0, |store| store.pool.committed()) }
     }
 
     /// Counters of each database over the locked shards.

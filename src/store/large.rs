@@ -37,8 +37,7 @@ impl Large {
     /// Frees the value without making anybody wait.
     pub(super) fn free(self) {
         if self.value.len() >= SLOW_BYTES {
-            // Where there is no thread to be had it takes the time it takes: the closure is dropped here.
-            drop(std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(self)));
+            drop_elsewhere(self);
         }
     }
 }
@@ -90,7 +89,7 @@ impl Slab {
     }
 
     /// Bytes of the values.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn charged(&self) -> usize {
         self.charged
     }
@@ -99,6 +98,12 @@ impl Slab {
     pub(super) fn bytes(&self) -> usize {
         self.charged + self.blocks.len() * allocated(BLOCK * size_of::<Large>())
     }
+}
+
+/// Drops something by a thread of its own, so that nobody waits for it. Where there is no thread to be had it takes the
+/// time it takes: the closure is dropped here.
+pub(super) fn drop_elsewhere(it: impl Send + 'static) {
+    drop(std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(it)));
 }
 
 /// Bytes that the allocator takes for a block of `size` bytes: jemalloc's size classes, 16-byte steps up to

@@ -3,9 +3,10 @@
 /// The policies (`maxmemory-policy`): Redis's, with Redis's meaning, and one of our own.
 ///
 /// "Exact" is meant of the shard of the key that needs room: the shards of a store each keep an order of their own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Policy {
     /// The least recently used key; exact.
+    #[default]
     AllkeysLru,
     /// The key least frequently used, by Redis's logarithmic counter that decays with time; the lowest of
     /// `maxmemory-samples` keys.

@@ -6,6 +6,7 @@ use super::entry::{Content, Entries};
 use super::evict::Eviction;
 use super::index::{Hashes, Index};
 use super::keyspace::View;
+use super::large::Large;
 use super::pool::Pool;
 use super::prefetch::prefetch;
 use super::value::{Str, Value};
@@ -196,7 +197,7 @@ impl Shard {
         }
         let handle = match self.entries.rewrite(handle, content) {
             Ok(freed) => {
-                freed.into_iter().for_each(super::large::Large::free);
+                freed.into_iter().for_each(Large::free);
                 handle
             }
             Err(_) => {
@@ -204,7 +205,7 @@ impl Shard {
                 self.entries.inherit(handle, new);
                 self.index.replace(hash, handle, new);
                 self.eviction.order.moved(&mut self.entries, handle, new);
-                self.entries.destroy(handle).into_iter().for_each(super::large::Large::free);
+                self.entries.destroy(handle).into_iter().for_each(Large::free);
                 new
             }
         };
@@ -291,7 +292,7 @@ impl Shard {
         }
         self.dbs[db as usize].keys -= 1;
         self.stats.changes += 1;
-        self.entries.destroy(handle).into_iter().for_each(super::large::Large::free);
+        self.entries.destroy(handle).into_iter().for_each(Large::free);
         self.charge(budget);
     }
 
@@ -347,8 +348,13 @@ impl Shard {
         more || moved == MOVES_PER_TICK
     }
 
-    /// Removes all keys of one database, or of all. What was there is freed off the worker.
-    pub(super) fn flush(&mut self, db: Option<u8>, policy: Policy, budget: &Budget) {
+    /// Removes all keys of one database, or of all; answers what is left to be dropped, which may take long.
+    pub(super) fn flush(
+        &mut self,
+        db: Option<u8>,
+        policy: Policy,
+        budget: &Budget,
+    ) -> Option<Shard> {
         match db {
             Some(db) if self.dbs[db as usize].keys as usize != self.index.len() => {
                 let mut handles = Vec::new();
@@ -358,6 +364,7 @@ impl Shard {
                     }
                 });
                 handles.into_iter().for_each(|handle| self.remove(handle, None, budget));
+                None
             }
             _ => {
                 let new = Shard::new(self.pool.clone(), self.hasher.clone(), policy, budget);
@@ -365,13 +372,14 @@ impl Shard {
                 budget.release(old.charged);
                 self.stats = old.stats;
                 self.stats.changes += old.index.len() as u64;
-                if old.index.len() > 1000 {
-                    // Where there is no thread to be had it takes the time it takes: the closure is dropped here.
-                    let freeing = std::thread::Builder::new().name("free".to_owned());
-                    drop(freeing.spawn(move || drop(old)));
-                }
+                Some(old)
             }
         }
+    }
+
+    /// Bytes of entries and index, large values left out.
+    pub(super) fn cell_bytes(&self) -> usize {
+        self.entries.arena.live() + self.index.bytes()
     }
 
     /// Bytes the shard takes.

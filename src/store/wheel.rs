@@ -126,7 +126,7 @@ impl Wheel {
     }
 
     /// Checks the links and answers which entries there are.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self, entries: &Entries) -> std::collections::HashSet<u32> {
         let mut found = std::collections::HashSet::new();
         for (at, &first) in self.slots.iter().enumerate() {
