@@ -19,6 +19,7 @@ mod order;
 mod policy;
 mod pool;
 mod prefetch;
+mod reclaim;
 mod shard;
 mod stamp;
 mod value;
@@ -31,6 +32,7 @@ pub use shard::{DbStats, Shard, ShardStats};
 pub use value::{Str, Value};
 
 use pool::Pool;
+use reclaim::Reclaim;
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,6 +80,7 @@ pub struct Store {
     /// SipHash-1-3 with a random key: a client cannot choose keys that collide.
     hasher: RandomState,
     pool: Arc<Pool>,
+    reclaim: Mutex<Reclaim>,
     /// The memory limit, what is used of it, and what to do when it is reached.
     pub budget: Budget,
 }
@@ -89,7 +92,7 @@ impl Store {
         let budget = Budget::new(maxmemory, policy);
         let shard = |_| Mutex::new(Shard::new(pool.clone(), hasher.clone(), policy, &budget));
         let shards = (0..SHARDS).map(shard).collect();
-        Store { shards, hasher, pool, budget }
+        Store { shards, hasher, pool, reclaim: Mutex::default(), budget }
     }
 
     /// The shards of `keys`, locked.
@@ -155,7 +158,7 @@ impl Store {
     /// Frees what has expired, a bounded number of keys at a time, evicts down to a limit that was lowered, and does a
     /// part of what operations have put off. Answers whether there is more to do at once.
     pub fn tick(&self, now: u64, expire: bool) -> bool {
-        let (mut more, policy) = (false, self.budget.policy());
+        let (mut more, mut large, policy) = (false, 0, self.budget.policy());
         for index in 0..SHARDS {
             let mut shard = self.lock(index);
             shard.follow(policy, &self.budget);
@@ -163,7 +166,9 @@ impl Store {
                 more |= shard.expire_due(now, EXPIRED_PER_TICK, &self.budget);
             }
             more |= shard.tidy(&self.budget);
+            large += shard.large_bytes();
         }
+        self.reclaim.lock().unwrap_or_else(PoisonError::into_inner).note(large);
         if policy != Policy::NoEviction {
             // From all shards alike, so that none loses keys that are newer than what others keep.
             for _ in 0..EVICTED_PER_TICK {

@@ -26,8 +26,9 @@ const READ_AHEAD_BYTES_MAX: usize = 32 << 20;
 const REPLY_BYTES_MAX: usize = 1 << 20;
 /// Requests that are decoded and prepared together.
 const BATCH_MAX: usize = 16;
-/// Reads of one connection before others get their turn.
+/// Reads of one connection before others get their turn, and bytes of them.
 const READS_PER_TURN: usize = 4;
+const BYTES_PER_TURN: usize = READ_BYTES;
 
 /// What the connections of one worker share.
 pub(super) struct Worker<S> {
@@ -99,6 +100,7 @@ impl<S: Service> Connection<S> {
     /// Goes on until there is nothing to do. Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.session.client.waker.register(cx.waker());
+        let mut taken = 0;
         for _ in 0..READS_PER_TURN {
             if self.session.client.is_killed() {
                 return Poll::Ready(Ok(()));
@@ -116,9 +118,12 @@ impl<S: Service> Connection<S> {
             if !self.may_read() {
                 return Poll::Pending;
             }
+            if taken >= BYTES_PER_TURN {
+                break;
+            }
             match self.read(cx) {
                 Poll::Ready(Ok(0)) => self.input_ended = true,
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(read)) => taken += read,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     self.give_buffer_back();
@@ -131,8 +136,10 @@ impl<S: Service> Connection<S> {
                 }
             }
         }
-        // Others first.
-        cx.waker().wake_by_ref();
+        // Others first, those too of whom the runtime does not know yet that they have sent something: a wake alone would
+        // bring this task back before it has asked the system.
+        let yielded = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+        debug_assert!(yielded.is_pending());
         Poll::Pending
     }
 

@@ -25,8 +25,9 @@ use tokio::time::{Instant, interval, sleep, timeout};
 const HANDOVER_MAX: usize = 1024;
 /// How long the replies in flight may take to be sent when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Longest pause between two rounds of expiry.
-const EXPIRY_PAUSE_MS: u64 = 100;
+/// Longest pause between two rounds of the store's upkeep: while memory is taken and freed, and while it is not.
+const TICK_MS: u64 = 10;
+const IDLE_TICK_MS: u64 = 100;
 
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 const PROTECTED: &[u8] = b"-DENIED this server has no password, so it serves clients of its own machine only \
@@ -100,7 +101,7 @@ where
                 if let Some((listeners, seats)) = acceptor {
                     tokio::task::spawn_local(accept(worker.server.clone(), listeners, seats));
                     tokio::task::spawn_local(upkeep(worker.server.clone()));
-                    tokio::task::spawn_local(expire(worker.server.clone()));
+                    tokio::task::spawn_local(tend(worker.server.clone()));
                 }
                 work(worker, receiver, load).await;
             });
@@ -252,17 +253,20 @@ async fn upkeep(server: Arc<Server>) {
     }
 }
 
-/// Frees expired keys when they are due, and evicts after the limit was lowered.
-async fn expire(server: Arc<Server>) {
+/// Frees expired keys when they are due, evicts after the limit was lowered, and does what operations have put off.
+async fn tend(server: Arc<Server>) {
     let Some(store) = server.store.clone() else { return };
+    let mut used = 0;
     loop {
         let now = server.now_us() / 1000;
         let active = server.active_expire.load(Relaxed);
         let more = store.tick(now, active);
+        let before = std::mem::replace(&mut used, store.budget.used());
+        let longest = if used == before { IDLE_TICK_MS } else { TICK_MS };
         let pause = match store.next_expiry() {
             _ if more => 0,
-            Some(at) if active => at.saturating_sub(now).clamp(1, EXPIRY_PAUSE_MS),
-            _ => EXPIRY_PAUSE_MS,
+            Some(at) if active => at.saturating_sub(now).clamp(1, longest),
+            _ => longest,
         };
         if pause == 0 {
             tokio::task::yield_now().await;

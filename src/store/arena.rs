@@ -24,7 +24,7 @@ const FULL: u8 = 8;
 const LEAVING: u8 = 9;
 /// Bytes of free cells that are tolerated: as a part of the live ones, and anyway.
 const WASTE_PART: usize = 32;
-const WASTE_MIN: usize = 384 << 10;
+const WASTE_MIN: usize = 256 << 10;
 
 /// What there is to know of a run.
 #[derive(Clone, Copy, Default)]
@@ -184,8 +184,20 @@ impl Arena {
 
     /// Whether free cells take more than is tolerated.
     pub(super) fn is_wasteful(&self) -> bool {
-        let waste = self.held * RUN_BYTES - self.live;
-        waste > self.live / WASTE_PART + WASTE_MIN && waste >= self.look_again_at
+        self.waste() > self.tolerated() && self.waste() >= self.look_again_at
+    }
+
+    /// Whether they take half as much again: what is moved does not keep up.
+    pub(super) fn is_very_wasteful(&self) -> bool {
+        self.waste() > self.tolerated() * 3 / 2
+    }
+
+    fn waste(&self) -> usize {
+        self.held * RUN_BYTES - self.live
+    }
+
+    fn tolerated(&self) -> usize {
+        self.live / WASTE_PART + WASTE_MIN
     }
 
     /// A cell whose contents should move to a new one, so that its run can be given back; `None` when there is
@@ -269,7 +281,7 @@ impl Arena {
             self.classes[index].levels.iter().copied().find(|&run| run != NONE)
         });
         let Some(run) = run else {
-            self.look_again_at = self.held * RUN_BYTES - self.live + 4 * RUN_BYTES;
+            self.look_again_at = self.waste() + 4 * RUN_BYTES;
             return None;
         };
         self.look_again_at = 0;

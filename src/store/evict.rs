@@ -9,6 +9,13 @@
 //! to its end are evicted, and only the hash of their names is remembered; the others, and those that come back while
 //! they are remembered, go to the main queue, where a key that was used gets another round. A use costs a write to the
 //! key's own header and nothing else.
+//!
+//! Why this one: simulated over ten loads (Zipf with and without scans, two traces, several sizes; 16 shards, ghosts
+//! charged), mean hit ratios were 0.661 for S3-FIFO, 0.657 for W-TinyLFU with its best window (20 %), 0.654 for SIEVE,
+//! 0.634 for LRU; S3-FIFO alone was never below LRU. It writes to a header at one hit in five, where LRU relinks at four
+//! of five and W-TinyLFU writes to a sketch at each. As simulated best: newcomers take a tenth of the memory, one use
+//! saves them, as many hashes are remembered as there are keys (6 bytes each, charged), and setting a key that is there
+//! is no use of it.
 
 use super::arena::NONE;
 use super::budget::Budget;
@@ -156,7 +163,8 @@ impl Eviction {
         }
         let meta = entries.meta(handle);
         if self.policy == Policy::AllkeysS3fifo {
-            if meta.uses() < USES_MAX {
+            // Whoever sets a key that is there has often just missed it, as others did in the same moment.
+            if !write && meta.uses() < USES_MAX {
                 entries.set_meta(handle, meta.with_uses(meta.uses() + 1));
             }
         } else if write || self.policy.renews_on_read() {
@@ -209,7 +217,8 @@ impl Eviction {
     /// Notes that a key is about to be evicted.
     pub(super) fn evicted(&mut self, entries: &Entries, handle: u32, hash: u32) {
         if self.policy == Policy::AllkeysS3fifo && entries.meta(handle).list() == list::SMALL {
-            self.ghosts.resize(self.order.ends(self.current()).len.max(1));
+            self.ghosts
+                .resize(self.order.ends(self.current()).len + self.order.ends(list::SMALL).len);
             self.ghosts.remember(hash);
         }
     }

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Entries that one operation moves at most to empty a sparse run.
 const MOVES_PER_OPERATION: usize = 16;
+/// How many times as many it moves where that does not keep up: a large value has evicted many small ones, say.
+const HURRY: usize = 8;
 /// Entries that one tick moves, and that it puts into other lists after a change of policy.
 const MOVES_PER_TICK: usize = 64;
 /// Entries that a search for what is due moves within the wheel at most.
@@ -382,6 +384,11 @@ impl Shard {
         self.entries.arena.live() + self.index.bytes()
     }
 
+    /// Bytes of large values.
+    pub(super) fn large_bytes(&self) -> usize {
+        self.entries.bytes() - self.entries.arena.live()
+    }
+
     /// Bytes the shard takes.
     pub(super) fn footprint(&self) -> usize {
         self.entries.bytes() + self.index.bytes() + self.eviction.bytes()
@@ -400,8 +407,10 @@ impl Shard {
 
     /// Ends an operation that may have taken memory: moves a few entries together where too many cells are free, and charges the budget.
     fn settle(&mut self, budget: &Budget) {
-        if self.entries.arena.is_wasteful() {
-            self.compact(MOVES_PER_OPERATION);
+        let arena = &self.entries.arena;
+        if arena.is_wasteful() {
+            let hurry = if arena.is_very_wasteful() { HURRY } else { 1 };
+            self.compact(MOVES_PER_OPERATION * hurry);
         }
         self.charge(budget);
     }
