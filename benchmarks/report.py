@@ -160,17 +160,22 @@ def memory_table(memory):
     return table(["comparison", "server", None, "at start, MiB", "keys stored, MiB", "after the load, MiB"], rows)
 
 
-def summary(turns, memory, starts, setup):
+def summary(turns, memory, starts, setup, stored):
     """The whole report in Markdown."""
+    compared = []
+    if turns:
+        compared = [
+            "## Overview",
+            "Larder's figure divided by its peer's, SET and GET together; throughput is better above 1, CPU below 1.",
+            overview(turns),
+        ]
     parts = [
         f"# Benchmarks of {setup['date']}",
         "Made by `benchmarks/run`; the method is in [benchmarks/README.md](../../README.md), every turn in `raw.csv`, "
         "every start in `start.csv`.",
         "## Setup",
         "\n".join(f"- {name}: {value}" for name, value in setup.items()),
-        "## Overview",
-        "Larder's figure divided by its peer's, SET and GET together; throughput is better above 1, CPU below 1.",
-        overview(turns),
+        *compared,
     ]
     for name, title in TITLES.items():
         some = pick(turns, comparison=name)
@@ -181,18 +186,20 @@ def summary(turns, memory, starts, setup):
             f"\\* The load generator used more than {LIMIT:.0%} of a core on one side or both: "
             "the throughput is the generator's, so judge by CPU alone."
         )
-    parts += ["## Start", start_table(starts), "## Resident memory", memory_table(memory)]
+    parts += ["## Start", start_table(starts)]
+    parts += ["## Resident memory", memory_table(memory)] if memory else []
+    parts += [stored] if stored else []
     return "\n\n".join(parts) + "\n"
 
 
-def write(folder, turns, memory, starts, setup):
+def write(folder, turns, memory, starts, setup, stored):
     """Writes raw.csv, start.csv and summary.md."""
     folder.mkdir(parents=True, exist_ok=True)
     columns = "comparison pipeline command round side server requests seconds rps server_cpu cpu_us generator_cpu "
     columns = (columns + "generator_share p50_ms p99_ms").split()
     write_csv(folder / "raw.csv", columns, turns)
     write_csv(folder / "start.csv", "server repeat seconds rss".split(), starts)
-    (folder / "summary.md").write_text(summary(turns, memory, starts, setup))
+    (folder / "summary.md").write_text(summary(turns, memory, starts, setup, stored))
 
 
 def write_csv(path, columns, rows):

@@ -1,0 +1,160 @@
+"""Pictures of a report: python plot.py FOLDER reads the CSV files in it and writes SVG files beside them.
+
+Runs in an environment of its own, which benchmarks/run makes: matplotlib is not part of Python.
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+LARDER, REDIS, BARE, OTHER = "#d1495b", "#30638e", "#8d99a6", "#edae49"
+COLOURS = {"larder node": LARDER, "redis-server": REDIS, "bare server": BARE}
+plt.rcParams.update(
+    {
+        "svg.fonttype": "none",  # Text stays text.
+        "svg.hashsalt": "larder",  # The same figures make the same file.
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.grid": True,
+        "grid.color": "#dddddd",
+        "figure.facecolor": "white",  # Also where the page is dark.
+    }
+)
+
+
+def rows(path):
+    """The rows of a CSV file as dictionaries; none if there is no file."""
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def save(figure, folder, name):
+    """Writes the picture, without a date in it."""
+    figure.tight_layout()
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+
+
+def bars(folder, name, title, unit, loads, series, log=False):
+    """Groups of bars: `series` has a colour and a value a load for each label."""
+    figure, axes = plt.subplots(figsize=(7.2, 3.4))
+    width = 0.8 / len(series)
+    for number, (label, (colour, values)) in enumerate(series.items()):
+        places = [at + (number - (len(series) - 1) / 2) * width for at in range(len(loads))]
+        drawn = axes.bar(places, values, width * 0.92, label=label, color=colour, log=log)
+        axes.bar_label(drawn, [f"{value:.3g}" for value in values], fontsize=8, padding=1)
+    axes.set_xticks(range(len(loads)), [load.replace(", ", "\n") for load in loads], fontsize=9)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylabel(unit)
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.legend(frameon=False, fontsize=9)
+    axes.margins(y=0.15)
+    save(figure, folder, name)
+
+
+def pick(figures, benchmark, what):
+    """(loads, {server: values}) of one kind of figure."""
+    some = [row for row in figures if row["benchmark"] == benchmark and row["what"] == what]
+    loads = list(dict.fromkeys(row["load"] for row in some))
+    names = list(dict.fromkeys(row["server"] for row in some))
+    found = {}
+    for name in names:
+        # Of repeated measurements the worst.
+        values = [[float(r["value"]) for r in some if (r["load"], r["server"]) == (load, name)] for load in loads]
+        if all(values):
+            found[name] = [max(value) for value in values]
+    return loads, found
+
+
+def draw_figures(folder, figures):
+    """The pictures of single figures."""
+    loads, found = pick(figures, "memory", "overhead")
+    if found:
+        series = {name: (COLOURS[name], values) for name, values in found.items()}
+        bars(folder, "memory", "Memory an item takes beside its key and value", "bytes", loads, series)
+    loads, found = pick(figures, "hits", "hit ratio")
+    if found:
+        colours = {"larder node, allkeys-lru": LARDER, "larder node, allkeys-s3fifo": OTHER}
+        series = {name: (colours.get(name, REDIS), values) for name, values in found.items()}
+        bars(folder, "hits", "Hit ratio at the same memory", "hits a request", loads, series)
+    loads, found = pick(figures, "spikes", "longest, ms")
+    if found:
+        order = [name for name in COLOURS if name in found]
+        series = {name: (COLOURS[name], found[name]) for name in order}
+        title = "Longest wait of a client for a GET meanwhile"
+        bars(folder, "waits", title, "milliseconds", loads, series, log=True)
+
+
+def draw_churn(folder, samples):
+    """Resident memory over time under a limit."""
+    if not samples:
+        return
+    figure, axes = plt.subplots(figsize=(7.2, 3.4))
+    for name in dict.fromkeys(row["server"] for row in samples):
+        some = [row for row in samples if row["server"] == name]
+        end = float(some[-1]["seconds"])
+        part = [float(row["seconds"]) / end * 100 for row in some]
+        axes.plot(part, [int(row["rss"]) / 2**20 for row in some], color=COLOURS[name], label=f"{name}: resident")
+    limit = int(samples[0]["limit"]) / 2**20
+    axes.axhline(limit, color="black", linewidth=1, linestyle="--", label="maxmemory")
+    axes.set_xlabel("part of ten million SETs, %")
+    axes.set_ylabel("MiB")
+    axes.set_ylim(bottom=0)
+    axes.set_title("Resident memory while the sizes of values drift", loc="left", fontsize=11)
+    axes.legend(frameon=False, fontsize=9)
+    save(figure, folder, "churn")
+
+
+def draw_lags(folder, lags):
+    """How late expired keys free their memory."""
+    if not lags:
+        return
+    figure, axes = plt.subplots(figsize=(7.2, 3.0))
+    for name in dict.fromkeys(row["server"] for row in lags):
+        late = sorted(max(float(row["ms"]), 0.1) for row in lags if row["server"] == name)
+        axes.plot(late, [at / len(late) * 100 for at in range(len(late))], color=COLOURS[name], label=name)
+    axes.set_xscale("log")
+    axes.set_xlabel("milliseconds after its time to live")
+    axes.set_ylabel("keys gone, %")
+    axes.set_title("When expired keys that nobody asks for free their memory", loc="left", fontsize=11)
+    axes.legend(frameon=False, fontsize=9)
+    save(figure, folder, "expiry")
+
+
+def draw_micro(folder, costs):
+    """What the store's operations cost by the number of items."""
+    if not costs:
+        return
+    figure, axes = plt.subplots(figsize=(7.2, 3.8))
+    for name in dict.fromkeys(row["operation"] for row in costs):
+        some = [row for row in costs if row["operation"] == name]
+        axes.plot([int(r["items"]) for r in some], [float(r["ns"]) for r in some], marker="o", markersize=3, label=name)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("items")
+    axes.set_ylabel("nanoseconds")
+    axes.set_title("What an operation of the store costs, by the number of items", loc="left", fontsize=11)
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    save(figure, folder, "micro")
+
+
+def main():
+    """Draws what there are figures of."""
+    folder = Path(sys.argv[1])
+    draw_figures(folder, rows(folder / "store.csv"))
+    draw_churn(folder, rows(folder / "churn.csv"))
+    draw_lags(folder, rows(folder / "lags.csv"))
+    draw_micro(folder, rows(folder / "micro.csv"))
+
+
+if __name__ == "__main__":
+    main()
