@@ -2,6 +2,7 @@
 
 mod clients;
 mod memory;
+mod policies;
 
 use crate::util::Server;
 use std::io::Write;

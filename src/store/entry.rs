@@ -10,7 +10,7 @@
 //! wheel, all of them handles of cells. A value that makes the cell too large lies elsewhere (see [`super::large`]),
 //! and the cell has its number in place of it; a key that alone is too large lies there as well.
 
-use super::arena::Arena;
+use super::arena::{Arena, NONE};
 use super::classes::{CELL_BYTES_MAX, cell_size};
 use super::large::{Large, Slab};
 use super::pool::Pool;
@@ -282,6 +282,8 @@ impl Entries {
     pub(super) fn create(&mut self, content: Content<'_>, stamp: u32) -> u32 {
         let meta = content.meta();
         let handle = self.arena.allocate(meta.len());
+        self.set_word(handle, NEWER, NONE);
+        self.set_word(handle, OLDER, NONE);
         self.set_word(handle, STAMP, stamp);
         self.write(handle, meta, content);
         handle

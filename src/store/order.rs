@@ -91,6 +91,8 @@ impl Order {
         } else {
             entries.set_newer(older, newer);
         }
+        entries.set_newer(handle, NONE);
+        entries.set_older(handle, NONE);
         entries.set_meta(handle, meta.in_list(list::NONE));
     }
 

@@ -6,10 +6,10 @@ use crate::tools::failed;
 use crate::util::{Conn, Server, Value, request, wait_for};
 use std::time::Duration;
 
-const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+pub(super) const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 /// A number out of INFO.
-fn field(conn: &mut Conn, name: &str) -> u64 {
+pub(super) fn field(conn: &mut Conn, name: &str) -> u64 {
     let info = conn.cmd("INFO").text();
     let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("no {name} in {info}")).parse().unwrap()
