@@ -5,6 +5,7 @@ Runs in an environment of its own, which benchmarks/run makes: matplotlib is not
 
 import csv
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -46,18 +47,20 @@ def save(figure, folder, name):
 
 def bars(folder, name, title, unit, loads, series, log=False):
     """Groups of bars: `series` has a colour and a value a load for each label."""
-    figure, axes = plt.subplots(figsize=(7.2, 3.4))
+    figure, axes = plt.subplots(figsize=(8.6, 3.4))
     width = 0.8 / len(series)
     for number, (label, (colour, values)) in enumerate(series.items()):
         places = [at + (number - (len(series) - 1) / 2) * width for at in range(len(loads))]
         drawn = axes.bar(places, values, width * 0.92, label=label, color=colour, log=log)
-        axes.bar_label(drawn, [f"{value:.3g}" for value in values], fontsize=8, padding=1)
-    axes.set_xticks(range(len(loads)), [load.replace(", ", "\n") for load in loads], fontsize=9)
+        labels = [f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in values]
+        axes.bar_label(drawn, labels, fontsize=8, padding=1)
+    wrapped = [textwrap.fill(load, 90 // len(loads)) for load in loads]
+    axes.set_xticks(range(len(loads)), wrapped, fontsize=9)
     axes.grid(visible=False, axis="x")
     axes.set_ylabel(unit)
     axes.set_title(title, loc="left", fontsize=11)
-    axes.legend(frameon=False, fontsize=9)
-    axes.margins(y=0.15)
+    # Beside the bars, not over them.
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     save(figure, folder, name)
 
 

@@ -44,8 +44,8 @@
 //! - [`server`]: listener, workers, connections, sessions, drain.
 //! - [`command`]: the table, one row a command ([`command::COMMANDS`]), and the handlers by family.
 //! - [`stats`]: counters, latency histograms, INFO.
-//! - [`store`]: the LRU hash table. No I/O, no protocol, no clock.
 //! - [`config`]: every parameter once ([`config::PARAMS`]).
+//! - [`store`]: the LRU hash table. No I/O, no protocol, no clock.
 //! - [`resp`]: bytes to requests and replies to bytes. Knows no command.
 //!
 //! [`command`] and [`server`] name each other: a handler is given the session and the server it runs on, and a server
@@ -57,11 +57,21 @@
 //!   workers share the store's shards, each behind a mutex, and counters that only their owner writes.
 //! - **A command is one plain row**: name, arity, keys, flags, route, lock, handler, syntax, summary. Node, coordinator,
 //!   COMMAND, the client's help and the README's list read it. No other place compares command names.
-//! - **Every shard keeps an exact LRU order**, and eviction happens before the memory is taken. A shard's table grows by
-//!   linear hashing, one bucket at a time, so that no request ever pays for a rehash; a SCAN cursor is a position in
-//!   bit-reversed hash space, which no growth moves.
+//! - **Every shard keeps an exact LRU order**, and eviction happens before the memory is taken; the other policies use the
+//!   same lists (`store/evict.rs`).
+//! - **No operation of the store takes long.** The index grows by linear hashing, one bucket at a time, so that no request
+//!   ever pays for a rehash; a SCAN cursor is a position in bit-reversed hash space, which no growth moves. Keys expire by
+//!   a timing wheel. Evicting down to a lower limit, moving entries together and changing the policy are done a little at
+//!   a time by [`store::Store::tick`]; what FLUSHALL leaves, and large values, are freed by threads of their own.
+//! - **An entry is one cell of an arena**, with its links for the order of eviction and for the wheel in it, named by a
+//!   32-bit handle; the index has the handle and 8 bits of the hash. So an item of 48 bytes takes 24 more. Cells that
+//!   others have left are moved together, a few an operation, or sizes that drift would make holes.
 //! - **Requests are decoded a batch at a time**, and what their look-ups will need is fetched ahead, step by step for the
-//!   whole batch (`store/prefetch.rs`, the one place with `unsafe`): their waits for memory overlap.
+//!   whole batch: their waits for memory overlap.
+//! - **A connection has its turn**: 64 KB of requests, then the runtime looks who else has sent something.
+//! - **`unsafe` is in three small modules**: `store/pool.rs` maps memory, `store/prefetch.rs` fetches ahead,
+//!   `store/reclaim.rs` tells the allocator to give memory back. `tests/memcheck` runs them under AddressSanitizer and
+//!   valgrind.
 //! - **Replies keep the order of the requests**: a request that goes to a node keeps a place in its connection's queue
 //!   ([`server::Replies`]), which the reply fills.
 //! - **A node that does not answer costs its own keys only.** Its link fails what is in flight after
@@ -72,8 +82,10 @@
 //!
 //! # Invariants
 //!
-//! - The charge of a shard is the sum of its entries' charges and its directory; the store's `used_memory` is the
-//!   sum of the shards. `store/model_tests.rs` checks it after every step.
+//! - The charge of a shard is the sum of its live cells, its large values, its buckets and what its policy remembers; the
+//!   store's `used_memory` is the sum of the shards. `store/check.rs` walks through all of a shard, and `store/model.rs`
+//!   has that done after every step of random operations, beside a plain model.
+//! - A cell is live, in the index, in at most one list and, if it expires, in one slot of the wheel, or it is free.
 //! - Shards are locked in index order, and nothing waits while it holds one.
 //! - A handler that answers an error has written nothing before.
 //! - What a link has in flight is what it has sent and queued, in that order: one reply for each.
@@ -81,7 +93,8 @@
 //! # Reading order
 //!
 //! [`command`] and `command/table.rs`, [`server`] with `server/connection.rs` and `server/dispatch.rs`, [`node`], then
-//! `coordinator/plan.rs` and `coordinator/link.rs`; [`store`] by itself.
+//! `coordinator/plan.rs` and `coordinator/link.rs`; [`store`] by itself: `store/entry.rs`, then `shard.rs` with what it
+//! puts together (`index.rs`, `arena.rs`, `order.rs`, `evict.rs`, `wheel.rs`), then `keyspace.rs`.
 
 pub mod cli;
 pub mod client;

@@ -1,5 +1,5 @@
-//! The LRU hash table: shards of keys under one memory budget, with exact LRU eviction within a shard and
-//! expiry in due order. No I/O, no protocol and no clock: time is passed in, in milliseconds since 1970.
+//! The LRU hash table: shards of keys under one memory budget, with exact LRU eviction within a shard, or another policy,
+//! and expiry by a timing wheel. No I/O, no protocol and no clock: time is passed in, in milliseconds since 1970.
 //!
 //! A [`Store`] is an array of shards, each behind a mutex. A command locks the shards of its keys, in index
 //! order, as a [`Keyspace`], and works on that; nothing here waits while it holds a lock.

@@ -68,6 +68,11 @@ impl Eviction {
         }
     }
 
+    /// The policy in force: the one before the last, maybe, while a change is under way.
+    pub(super) fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// Bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         self.ghosts.bytes()

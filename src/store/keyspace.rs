@@ -150,9 +150,7 @@ impl<'a> Keyspace<'a> {
                 shard.touch(handle, true, now, budget);
                 shard.replace(hash as u32, handle, content, now, budget);
             }
-            None => {
-                shard.insert(hash as u32, content, now, budget);
-            }
+            None => shard.insert(hash as u32, content, now, budget),
         }
         Ok(())
     }
@@ -174,18 +172,17 @@ impl<'a> Keyspace<'a> {
             return Err(Error::OOM);
         }
         let shard = self.shard(hash);
-        let handle = match shard.find(hash as u32, db, key, now, budget) {
-            Some(handle) => {
-                shard.touch(handle, true, now, budget);
-                handle
-            }
-            None => {
-                let value = Str::Slice(&[]);
-                let content = Content { db, key, value, slack: 0, expires_at: 0 };
-                shard.insert(hash as u32, content, now, budget)
-            }
-        };
-        Ok(shard.modify(hash as u32, handle, now, budget, change))
+        if let Some(handle) = shard.find(hash as u32, db, key, now, budget) {
+            shard.touch(handle, true, now, budget);
+            return Ok(shard.modify(hash as u32, handle, now, budget, change));
+        }
+        let mut bytes = BytesMut::new();
+        let answer = change(&mut bytes);
+        let slack = bytes.capacity() - bytes.len();
+        let bytes = bytes.freeze();
+        let content = Content { db, key, value: (&bytes).into(), slack, expires_at: 0 };
+        shard.insert(hash as u32, content, now, budget);
+        Ok(answer)
     }
 
     /// Sets when a key expires. Answers whether the key is there.

@@ -88,6 +88,64 @@ fn the_least_recently_used_key_goes_first() {
     assert_eq!(left, 1000);
 }
 
+/// Many keys of few sizes that change all the time: sparse runs are emptied while everything goes on.
+#[test]
+fn entries_are_moved_together_and_stay_whole() {
+    for policy in [Policy::AllkeysLru, Policy::AllkeysS3fifo, Policy::VolatileLru] {
+        let store = Store::new(6 << 20, policy);
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut known = std::collections::HashMap::new();
+        let mut now = 1_763_000_000_000;
+        for step in 0..100_000 {
+            // What is wanted drifts from one size to another.
+            let size = [120, 700, 300, 1500][(step / 5000 + random.usize(..2)) % 4];
+            let key = random.u32(..16_000).to_be_bytes();
+            let mut keyspace = store.lock_keys(0, now, [&key[..]].into_iter());
+            let value = vec![step as u8; size];
+            match random.u8(..10) {
+                0 => {
+                    let there = keyspace.remove(&key);
+                    assert!(!there || known.contains_key(&key));
+                    known.remove(&key);
+                }
+                1 if keyspace.make_room(2 * size).is_ok() => {
+                    let appended = keyspace.modify(&key, 2 * size, |bytes| {
+                        bytes.truncate(size);
+                        bytes.extend_from_slice(&value[..100]);
+                        bytes.to_vec()
+                    });
+                    known.insert(key, appended.unwrap());
+                }
+                2 => {
+                    if let Some(Value::Str(found)) = keyspace.get(&key) {
+                        assert_eq!(known.get(&key).map(Vec::as_slice), Some(&*found));
+                    }
+                }
+                3 => drop(keyspace.expire(&key, Expiry::Never)),
+                4 => drop(keyspace.expire(&key, Expiry::At(now + 5000))),
+                _ if keyspace.make_room(size).is_ok() => {
+                    let expiry = if step % 2 == 0 { Expiry::At(now + 3000) } else { Expiry::Never };
+                    keyspace.put(&key, value.as_slice().into(), expiry).unwrap();
+                    known.insert(key, value);
+                }
+                _ => {}
+            }
+            drop(keyspace);
+            if step % 2500 == 0 {
+                now += 100;
+                store.tick(now, true);
+                for index in 0..SHARDS {
+                    for ((_, key), (value, _)) in store.lock(index).check().1 {
+                        assert_eq!(known[&key[..]], value);
+                    }
+                }
+            }
+        }
+        let moved = (0..SHARDS).map(|index| store.lock(index).stats.moved).sum::<u64>();
+        assert!(moved > 1000, "{policy:?}: {moved} entries were moved");
+    }
+}
+
 #[test]
 fn lowering_the_limit_evicts_down_to_it() {
     let store = Store::new(0, Policy::AllkeysLru);

@@ -163,14 +163,8 @@ impl Shard {
         self.eviction.used(&mut self.entries, handle, write, now, budget);
     }
 
-    /// Adds a key that is not there.
-    pub(super) fn insert(
-        &mut self,
-        hash: u32,
-        content: Content<'_>,
-        now: u64,
-        budget: &Budget,
-    ) -> u32 {
+    /// Adds a key that is not there. Other entries may move, so handles from before do not hold any more.
+    pub(super) fn insert(&mut self, hash: u32, content: Content<'_>, now: u64, budget: &Budget) {
         let handle = self.entries.create(content, super::stamp::new(now));
         self.index.insert(hash, handle, &self.entries);
         self.eviction.inserted(&mut self.entries, handle, hash);
@@ -180,10 +174,9 @@ impl Shard {
         }
         self.stats.changes += 1;
         self.settle(budget);
-        handle
     }
 
-    /// Gives a key that is there another value or another time to expire; the entry may move.
+    /// Gives a key that is there another value or another time to expire; it and other entries may move.
     pub(super) fn replace(
         &mut self,
         hash: u32,
@@ -347,7 +340,8 @@ impl Shard {
         let more = self.eviction.proceed(&mut self.entries, &self.index, MOVES_PER_TICK);
         let moved = self.compact(MOVES_PER_TICK);
         self.charge(budget);
-        more || moved == MOVES_PER_TICK
+        // A policy that was changed again meanwhile is followed next.
+        more || moved == MOVES_PER_TICK || self.eviction.policy() != budget.policy()
     }
 
     /// Removes all keys of one database, or of all; answers what is left to be dropped, which may take long.

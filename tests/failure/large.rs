@@ -27,7 +27,7 @@ fn replies_larger_than_the_bound_arrive_though_nothing_more_is_sent() {
 
 #[test]
 fn a_value_that_takes_longer_than_the_timeout_does_not_bring_its_node_down() {
-    let cluster = Cluster::start(&["--backend-timeout-ms", "500"]);
+    let cluster = Cluster::start(&["--backend-timeout-ms", "1000"]);
     let mut conn = cluster.coordinator.conn();
     let value = vec![b'x'; 256 << 20];
     let began = Instant::now();
