@@ -16,7 +16,7 @@ TITLES = {
     "spikes": "Longest wait of a client for a GET meanwhile, ms",
 }
 PREFIXES = {
-    "memory": "bytes an item of 16 + ",
+    "memory": "overhead, bytes, of an item of 16 + ",
     "hits": "hit ratio, ",
     "churn": "resident MiB, ",
     "expiry": "memory back, ms late, ",

@@ -15,7 +15,7 @@ pub enum Policy {
     AllkeysLrm,
     /// Any key.
     AllkeysRandom,
-    /// S3-FIFO (Yang et al., SOSP 2023): see [`super::evict`].
+    /// S3-FIFO (Yang et al., SOSP 2023), which a scan cannot flush; `store/evict.rs` says how and why this one.
     AllkeysS3fifo,
     /// As `AllkeysLru`, among the keys that expire.
     VolatileLru,
