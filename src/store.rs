@@ -210,7 +210,8 @@ fn shard_index(hash: u64) -> usize {
 
 /// What a write of so many bytes of key and value may take.
 fn needed(bytes: usize) -> usize {
-    large::allocated(bytes) + ENTRY_BYTES_MAX
+    let outside = bytes > classes::CELL_BYTES_MAX / 2;
+    ENTRY_BYTES_MAX + if outside { large::needed(bytes) } else { bytes }
 }
 
 #[cfg(any(test, fuzzing))]

@@ -1,7 +1,7 @@
 //! Strings as bits, the most significant bit of each byte first.
 
 use super::Context;
-use super::options::{check_len, int, key, len_for_write, range};
+use super::options::{check_len, int, key, range, room_to_grow};
 use crate::resp::{Args, Error, Reply, parse_int};
 use crate::store::Value;
 
@@ -26,7 +26,7 @@ pub(super) fn setbit(
         _ => return Err(Error::new("ERR bit is not an integer or out of range")),
     };
     let (byte, mask) = (offset / 8, 0x80 >> (offset % 8));
-    let len = len_for_write(cx, key(args)).max(byte + 1);
+    let len = room_to_grow(cx, key(args), |len| len.max(byte + 1))?;
     let old = cx.keyspace.modify(key(args), len, |bytes| {
         bytes.resize(len, 0);
         let old = bytes[byte] & mask != 0;

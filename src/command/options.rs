@@ -43,10 +43,29 @@ pub(super) fn string(cx: &mut Context<'_>, key: &[u8]) -> Option<Bytes> {
 }
 
 /// The length of a string that is about to be written; 0 if it is not there.
-pub(super) fn len_for_write(cx: &mut Context<'_>, key: &[u8]) -> usize {
+fn len_for_write(cx: &mut Context<'_>, key: &[u8]) -> usize {
     match cx.keyspace.view(key, Access::Write).map(|view| view.value) {
         Some(Value::Str(bytes)) => bytes.len(),
         None => 0,
+    }
+}
+
+/// The length that a string will have, by `grown` from the one it has. Room is made for what it grows by, which a request
+/// that only names an offset does not tell.
+pub(super) fn room_to_grow(
+    cx: &mut Context<'_>,
+    key: &[u8],
+    grown: impl Fn(usize) -> usize,
+) -> Result<usize, Error> {
+    loop {
+        let before = len_for_write(cx, key);
+        let after = grown(before);
+        check_len(cx, after)?;
+        cx.keyspace.make_room(after.saturating_sub(before))?;
+        // It may itself have been evicted to make room.
+        if len_for_write(cx, key) == before {
+            return Ok(after);
+        }
     }
 }
 

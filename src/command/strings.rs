@@ -1,7 +1,7 @@
 //! Reading and changing strings.
 
 use super::Context;
-use super::options::{bulk, check_len, int, key, len_for_write, range};
+use super::options::{bulk, int, key, range, room_to_grow};
 use crate::resp::{Args, Error, Reply};
 use crate::store::{Str, Value};
 
@@ -78,8 +78,7 @@ pub(super) fn append(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let added = args.at(2);
-    let new_len = len_for_write(cx, key(args)) + added.len();
-    check_len(cx, new_len)?;
+    let new_len = room_to_grow(cx, key(args), |len| len + added.len())?;
     cx.keyspace.modify(key(args), new_len, |bytes| bytes.extend_from_slice(added))?;
     reply.int(new_len as i64);
     Ok(())
@@ -94,19 +93,18 @@ pub(super) fn setrange(
     let Ok(offset) = usize::try_from(offset) else {
         return Err(Error::new("ERR offset is out of range"));
     };
-    let len = len_for_write(cx, key(args));
+    let end = if new.is_empty() { 0 } else { offset.saturating_add(new.len()) };
+    let new_len = room_to_grow(cx, key(args), |len| len.max(end))?;
     if new.is_empty() {
-        reply.int(len as i64);
+        reply.int(new_len as i64);
         return Ok(());
     }
-    let end = offset.saturating_add(new.len());
-    check_len(cx, end)?;
-    cx.keyspace.modify(key(args), end.max(len), |bytes| {
+    cx.keyspace.modify(key(args), new_len, |bytes| {
         if bytes.len() < end {
             bytes.resize(end, 0);
         }
         bytes[offset..end].copy_from_slice(new);
     })?;
-    reply.int(end.max(len) as i64);
+    reply.int(new_len as i64);
     Ok(())
 }

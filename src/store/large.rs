@@ -4,7 +4,7 @@ use super::value::Str;
 use bytes::Bytes;
 
 /// Values of one block of the slab: growth allocates a block and moves nothing.
-const BLOCK: usize = 256;
+const BLOCK: usize = 64;
 /// Bytes of the block that a shared string counts its references in.
 const COUNT_BYTES: usize = 32;
 /// From here on a value is freed by a thread of its own: it takes the system a while.
@@ -40,6 +40,11 @@ impl Large {
             drop_elsewhere(self);
         }
     }
+}
+
+/// Bytes that a value of this length takes outside its cell at most, a new block included.
+pub(super) fn needed(len: usize) -> usize {
+    allocated(len) + COUNT_BYTES + allocated(BLOCK * size_of::<Large>())
 }
 
 /// The large values of a shard.
@@ -136,7 +141,7 @@ mod tests {
     fn numbers_are_used_again() {
         let mut slab = Slab::default();
         let large = |byte: u8| Large::new(&[], Str::Slice(&[byte; 5000]), 0);
-        let numbers: Vec<u32> = (0..=255).map(|byte| slab.insert(large(byte))).collect();
+        let numbers: Vec<u32> = (0..BLOCK as u8).map(|byte| slab.insert(large(byte))).collect();
         assert!(numbers.iter().all(|&n| slab.get(n).value[..] == [n as u8; 5000]));
         assert_eq!(slab.remove(numbers[7]).value[0], 7);
         assert_eq!(slab.insert(large(1)), numbers[7]);

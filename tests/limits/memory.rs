@@ -140,6 +140,29 @@ fn a_value_larger_than_the_limit_evicts_nothing() {
     assert_eq!(conn.cmd("SET key:100 x"), Value::Simple("OK".into()));
 }
 
+/// Once, room was made only for the bytes that the request itself has.
+#[test]
+fn an_offset_makes_room_as_bytes_do() {
+    let node = Server::node(&["--maxmemory", "8mb"]);
+    let mut conn = node.conn();
+    fill(&mut conn, 10_000, |_| {});
+    for (number, line) in
+        ["SETRANGE a 5000000 x", "SETBIT b 39999999 1", "SETRANGE a 6000000 y"].iter().enumerate()
+    {
+        // In one go, so that nothing can be evicted in between.
+        conn.send_raw(&[request(&words(line)), request(&[b"INFO", b"memory"])].concat());
+        assert!(!failed(&conn.read()), "{line}");
+        let info = conn.read().text();
+        let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+        assert!(used.parse::<u64>().unwrap() <= 8 << 20, "{used} after {number} {line}");
+    }
+    assert_eq!(conn.cmd("STRLEN a"), Value::Int(6_000_001));
+}
+
+fn words(line: &str) -> Vec<&[u8]> {
+    line.split(' ').map(str::as_bytes).collect()
+}
+
 #[test]
 fn keys_expire_without_being_read() {
     let node = Server::node(&[]);

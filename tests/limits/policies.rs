@@ -78,10 +78,11 @@ fn the_next_to_expire_goes_first() {
     let mut conn = node.conn();
     set(&mut conn, "later", 3000, &[b"EX", b"90000"]);
     set(&mut conn, "soon", 3000, &[b"EX", b"900"]);
-    set(&mut conn, "middle", 4000, &[b"EX", b"9000"]);
+    set(&mut conn, "middle", 2500, &[b"EX", b"9000"]);
     assert_eq!(count(&mut conn, "later", 3000), 3000);
-    assert_eq!(count(&mut conn, "middle", 4000), 4000);
-    assert!(count(&mut conn, "soon", 3000) < 1000);
+    assert_eq!(count(&mut conn, "middle", 2500), 2500);
+    let left = count(&mut conn, "soon", 3000);
+    assert!((1000..2800).contains(&left), "{left}");
 }
 
 #[test]
