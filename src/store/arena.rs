@@ -1,5 +1,5 @@
 //! The memory of a shard's entries: cells of size classes, cut out of runs. A cell is named by a 32-bit handle, the
-//! number of its run and its place in it in units of 8 bytes.
+//! number of its run and its place in it in units of 4 bytes.
 //!
 //! Cells that are freed are used again by others of their class. When sizes drift, the runs of a class that is no longer
 //! wanted become sparse: [`Arena::next_to_move`] then names cells of the emptiest run, a few at a time, and when the
@@ -23,8 +23,8 @@ const FREE: [u8; 4] = [0xFF; 4];
 const FULL: u8 = 8;
 const LEAVING: u8 = 9;
 /// Bytes of free cells that are tolerated: as a part of the live ones, and anyway.
-const WASTE_PART: usize = 40;
-const WASTE_MIN: usize = if cfg!(any(test, fuzzing)) { 0 } else { 256 << 10 };
+const WASTE_PART: usize = 64;
+const WASTE_MIN: usize = if cfg!(any(test, fuzzing)) { 0 } else { 128 << 10 };
 
 /// What there is to know of a run.
 #[derive(Clone, Copy, Default)]
@@ -187,9 +187,9 @@ impl Arena {
         self.waste() > self.tolerated() && self.waste() >= self.look_again_at
     }
 
-    /// Whether they take half as much again: what is moved does not keep up.
+    /// Whether they take a quarter as much again: what is moved does not keep up.
     pub(super) fn is_very_wasteful(&self) -> bool {
-        self.waste() > self.tolerated() * 3 / 2
+        self.waste() > self.tolerated() * 5 / 4
     }
 
     fn waste(&self) -> usize {
@@ -298,7 +298,7 @@ impl Arena {
             self.metas.push(Meta::default());
             self.runs.len() as u32 - 1
         });
-        assert!(number < RESERVED >> PLACE_BITS, "a shard holds at most 32 GiB of small entries");
+        assert!(number < RESERVED >> PLACE_BITS, "a shard holds at most 16 GiB of small entries");
         self.runs[number as usize] = Some(self.pool.take());
         self.metas[number as usize] = Meta { class, ..Meta::default() };
         self.held += 1;
@@ -455,6 +455,6 @@ mod tests {
             most = most.max(arena.held * RUN_BYTES - arena.live);
         }
         assert_eq!(arena.check(), cells.len());
-        assert!(most < (8 << 20) / 20 + (512 << 10), "{most} bytes are free");
+        assert!(most < (8 << 20) / 20 + (768 << 10), "{most} bytes are free");
     }
 }
