@@ -217,7 +217,7 @@ pub enum Lock {
 
 /// The function that executes a command. What it answers with `Err` becomes the error reply, so it
 /// must not have written anything before.
-pub type Handler = fn(&mut Context<'_>, Args<'_>, &mut Reply<'_>) -> Result<(), Error>;
+pub type Handler = fn(&mut Context<'_, '_>, Args<'_>, &mut Reply<'_>) -> Result<(), Error>;
 
 /// What executes a command.
 pub struct Run {
@@ -228,16 +228,16 @@ pub struct Run {
 }
 
 /// What a handler works with.
-pub struct Context<'a> {
+pub struct Context<'a, 's> {
     /// The server it runs on.
     pub server: &'a Server,
     /// The client's session.
     pub session: &'a mut Session,
     /// The locked part of the store.
-    pub keyspace: Keyspace<'a>,
+    pub keyspace: &'a mut Keyspace<'s>,
 }
 
-impl Context<'_> {
+impl Context<'_, '_> {
     /// The time, in milliseconds since 1970.
     pub fn now(&self) -> u64 {
         self.keyspace.now

@@ -124,7 +124,7 @@ impl Coordinator {
         call.session.client.note_command(found.id);
         let mut output = crate::resp::Output::default();
         let mut reply = Reply::new(&mut output, call.session.proto());
-        let keyspace = Keyspace::nowhere(call.session.db(), call.now);
+        let keyspace = &mut Keyspace::nowhere(call.session.db(), call.now);
         let mut context = Context { server: call.server, session: call.session, keyspace };
         (found.row.run.handler)(&mut context, args, &mut reply)?;
         Ok(output.take())
@@ -152,13 +152,24 @@ impl Coordinator {
 }
 
 impl Service for Coordinator {
+    type Held<'a> = ();
+
     fn hint(&self, _: Found, _: Args<'_>) -> u64 {
         0
     }
 
-    fn look_ahead(&self, _: Found, _: u64, _: Ahead) {}
+    fn hold(&self, _: impl Iterator<Item = (Found, u64)>) {}
 
-    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>, _: u64) -> Outcome {
+    fn look_ahead(&self, (): &(), _: Found, _: u64, _: Ahead) {}
+
+    fn execute(
+        &self,
+        (): &mut (),
+        call: &mut Call<'_>,
+        found: Found,
+        args: Args<'_>,
+        _: u64,
+    ) -> Outcome {
         if found.row.route == Route::OneSlot {
             return self.forward(call, found, args);
         }
@@ -172,7 +183,7 @@ impl Service for Coordinator {
         }
     }
 
-    fn execute_queue(&self, call: &mut Call<'_>, queue: Queue) -> Outcome {
+    fn execute_queue(&self, (): &mut (), call: &mut Call<'_>, queue: Queue) -> Outcome {
         match transaction::plan(self, call, &queue) {
             Ok((parts, join)) if parts.is_empty() => {
                 let reply = gather::merged(&join, call.session.proto(), &[], &[]);
@@ -182,7 +193,7 @@ impl Service for Coordinator {
                 })
             }
             Ok((parts, join)) => {
-                let exec = crate::command::lookup(crate::resp::ArgsBuf::build(&[b"EXEC"]).args());
+                let exec = crate::command::find(b"EXEC");
                 self.scatter(call, exec.map_or(0, |found| found.id), parts, join)
             }
             Err(error) => call.refuse(error),

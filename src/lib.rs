@@ -67,7 +67,7 @@
 //!   32-bit handle; the index has the handle and 8 bits of the hash. So an item of 48 bytes takes 24 more. Cells that
 //!   others have left are moved together, a few an operation, or sizes that drift would make holes.
 //! - **Requests are decoded a batch at a time**, and what their look-ups will need is fetched ahead, step by step for the
-//!   whole batch: their waits for memory overlap.
+//!   whole batch: their waits for memory overlap. A node with one worker also locks the shards of a batch together.
 //! - **A connection has its turn**: 64 KB of requests, then the runtime looks who else has sent something.
 //! - **`unsafe` is in three small modules**: `store/pool.rs` maps memory, `store/prefetch.rs` fetches ahead,
 //!   `store/reclaim.rs` tells the allocator to give memory back. `tests/memcheck` runs them under AddressSanitizer and

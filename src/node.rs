@@ -10,12 +10,19 @@ use std::time::Instant;
 /// The service of a node; the workers share its store.
 pub struct Node {
     store: Arc<Store>,
+    /// It has one worker: nobody else wants the locks that a batch holds.
+    alone: bool,
 }
 
 impl Node {
-    /// A node over a store.
-    pub fn new(store: Arc<Store>) -> Self {
-        Node { store }
+    /// A node over a store, with so many workers.
+    pub fn new(store: Arc<Store>, workers: usize) -> Self {
+        Node { store, alone: workers == 1 }
+    }
+
+    /// Whether the locks of a batch are good for this request.
+    fn is_held(found: Found) -> bool {
+        found.row.keys == Keys::ONE && found.row.run.lock == Lock::Keys
     }
 
     /// The part of the store that a command needs, locked.
@@ -35,6 +42,9 @@ impl Node {
 }
 
 impl Service for Node {
+    /// The shards of a batch. Whatever needs others unlocks these first.
+    type Held<'a> = Keyspace<'a>;
+
     /// The hash of the first key.
     fn hint(&self, found: Found, args: Args<'_>) -> u64 {
         match found.row.keys {
@@ -43,31 +53,60 @@ impl Service for Node {
         }
     }
 
-    fn look_ahead(&self, found: Found, hint: u64, step: Ahead) {
-        if found.row.run.lock == Lock::Keys {
-            self.store.prefetch(hint, step);
+    fn hold(&self, batch: impl Iterator<Item = (Found, u64)>) -> Keyspace<'_> {
+        // With several workers a batch would keep the others waiting: there each request locks for itself.
+        let wanted = batch.filter(|&(found, _)| self.alone && Self::is_held(found));
+        self.store.lock_hashes(wanted.map(|(_, hint)| hint))
+    }
+
+    fn look_ahead(&self, held: &Keyspace<'_>, found: Found, hint: u64, step: Ahead) {
+        match found.row.run.lock {
+            Lock::Keys if self.alone => held.prefetch(hint, step),
+            Lock::Keys => self.store.prefetch(hint, step),
+            _ => {}
         }
     }
 
-    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>, hint: u64) -> Outcome {
+    fn execute<'a>(
+        &'a self,
+        held: &mut Keyspace<'a>,
+        call: &mut Call<'_>,
+        found: Found,
+        args: Args<'_>,
+        hint: u64,
+    ) -> Outcome {
         let (server, now) = (call.server, call.now);
         call.session.client.note_command(found.id);
         call.answer(|session, reply| {
-            let mut keyspace = self.lock(found, args, hint, session.db(), now);
+            let of_batch = Self::is_held(found) && held.holds(hint);
+            let mut own;
+            let keyspace = if of_batch {
+                held.turn_to(session.db(), now, args.at(1), hint);
+                held
+            } else {
+                held.release();
+                own = self.lock(found, args, hint, session.db(), now);
+                &mut own
+            };
             if found.row.has(flag::DENYOOM) {
                 keyspace.make_room(args.payload_len())?;
             }
-            let mut context = Context { server, session, keyspace };
-            (found.row.run.handler)(&mut context, args, reply)
+            (found.row.run.handler)(&mut Context { server, session, keyspace }, args, reply)
         })
     }
 
-    fn execute_queue(&self, call: &mut Call<'_>, queue: Queue) -> Outcome {
+    fn execute_queue<'a>(
+        &'a self,
+        held: &mut Keyspace<'a>,
+        call: &mut Call<'_>,
+        queue: Queue,
+    ) -> Outcome {
         let (server, now, stats) = (call.server, call.now, call.stats);
+        held.release();
         call.answer(|session, reply| {
             let everything =
                 queue.commands.iter().any(|(found, _)| found.row.run.lock == Lock::All);
-            let keyspace = if everything {
+            let mut keyspace = if everything {
                 self.store.lock_all(session.db(), now)
             } else {
                 let keys = queue.commands.iter().flat_map(|(found, args)| {
@@ -77,7 +116,7 @@ impl Service for Node {
                 self.store.lock_keys(session.db(), now, keys)
             };
             reply.array(queue.commands.len());
-            let mut context = Context { server, session, keyspace };
+            let mut context = Context { server, session, keyspace: &mut keyspace };
             let mut start = Instant::now();
             for (found, args) in &queue.commands {
                 let args = args.args();

@@ -134,7 +134,7 @@ fn start_node(
     config.apply_to(&store.budget);
     let server = Server::new(Role::Node, config, Some(store.clone()), workers);
     warn_if_open(&server, addr);
-    let running = server::start(server, listeners, move |_| Node::new(store.clone()))?;
+    let running = server::start(server, listeners, move |_| Node::new(store.clone(), workers))?;
     tracing::info!(%addr, memory, policy = policy_name, workers, "node started");
     Ok((running, addr))
 }

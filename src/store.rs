@@ -123,6 +123,13 @@ impl Store {
         }
     }
 
+    /// The shards of keys with these hashes, locked for several requests one after another: each turns to its key by
+    /// [`Keyspace::turn_to`].
+    pub fn lock_hashes(&self, hashes: impl Iterator<Item = u64>) -> Keyspace<'_> {
+        let wanted = hashes.fold(0, |wanted, hash| wanted | 1 << shard_index(hash));
+        self.lock_set(0, 0, wanted)
+    }
+
     /// All shards, locked.
     pub fn lock_all(&self, db: u8, now: u64) -> Keyspace<'_> {
         self.lock_set(db, now, (1 << SHARDS) - 1)
@@ -133,17 +140,17 @@ impl Store {
         self.lock_set(db, now, 0)
     }
 
-    fn lock_set(&self, db: u8, now: u64, mut wanted: u32) -> Keyspace<'_> {
-        let mut guards = SmallVec::new();
+    fn lock_set(&self, db: u8, now: u64, locked: u32) -> Keyspace<'_> {
+        let (mut guards, mut wanted) = (SmallVec::new(), locked);
         // Always in index order: two commands can never wait for each other.
         while wanted != 0 {
             let index = wanted.trailing_zeros() as usize;
             wanted &= wanted - 1;
             let mut shard = self.lock(index);
             shard.follow(self.budget.policy(), &self.budget);
-            guards.push((index, shard));
+            guards.push(shard);
         }
-        Keyspace::new(Some(self), guards, db, now)
+        Keyspace::new(Some(self), guards, locked, db, now)
     }
 
     fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {

@@ -6,7 +6,7 @@ use crate::resp::{Args, Error, Reply, parse_int};
 use crate::store::Value;
 
 /// A bit's place in a string that may be as long as `proto-max-bulk-len`.
-fn offset(cx: &Context<'_>, arg: &[u8]) -> Result<usize, Error> {
+fn offset(cx: &Context<'_, '_>, arg: &[u8]) -> Result<usize, Error> {
     const OUT_OF_RANGE: Error = Error::new("ERR bit offset is not an integer or out of range");
     let offset = parse_int(arg).and_then(|offset| usize::try_from(offset).ok());
     let offset = offset.ok_or(OUT_OF_RANGE)?;
@@ -15,7 +15,7 @@ fn offset(cx: &Context<'_>, arg: &[u8]) -> Result<usize, Error> {
 }
 
 pub(super) fn setbit(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -42,7 +42,7 @@ pub(super) fn setbit(
 }
 
 pub(super) fn getbit(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -56,7 +56,7 @@ pub(super) fn getbit(
 }
 
 pub(super) fn bitcount(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {

@@ -17,7 +17,7 @@ pub(super) fn valid_name(name: &[u8]) -> Result<String, Error> {
 }
 
 pub(super) fn setname(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -27,7 +27,7 @@ pub(super) fn setname(
 }
 
 pub(super) fn getname(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -39,7 +39,7 @@ pub(super) fn getname(
 }
 
 pub(super) fn setinfo(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -58,19 +58,27 @@ pub(super) fn setinfo(
     Ok(())
 }
 
-pub(super) fn id(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn id(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     reply.int(cx.session.client.id as i64);
     Ok(())
 }
 
-pub(super) fn info(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn info(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let line = cx.session.client.describe(cx.now());
     reply.verbatim(&format!("{line}\n"));
     Ok(())
 }
 
 pub(super) fn no_evict(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -83,7 +91,7 @@ pub(super) fn no_evict(
 }
 
 pub(super) fn reply(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -114,7 +122,7 @@ fn valid_type(name: &[u8]) -> Result<bool, Error> {
 }
 
 pub(super) fn list(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -162,7 +170,7 @@ impl Filters {
 }
 
 pub(super) fn kill(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -215,7 +223,7 @@ pub(super) fn kill(
 }
 
 /// Closes a connection; one's own only when the reply is sent.
-fn close(cx: &mut Context<'_>, client: &Arc<Client>) {
+fn close(cx: &mut Context<'_, '_>, client: &Arc<Client>) {
     if client.id == cx.session.client.id {
         cx.session.closing = true;
     } else {

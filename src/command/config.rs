@@ -15,7 +15,7 @@ pub(crate) fn is_own(server: &Server, param: &Param) -> bool {
 }
 
 pub(super) fn get(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -68,7 +68,7 @@ pub(crate) fn changes<'a>(
 }
 
 pub(super) fn set(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -85,7 +85,7 @@ pub(super) fn set(
 }
 
 pub(super) fn resetstat(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {

@@ -9,7 +9,7 @@ const WRONGPASS: Error =
     Error::new("WRONGPASS invalid username-password pair or user is disabled.");
 
 pub(super) fn ping(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -22,7 +22,7 @@ pub(super) fn ping(
 }
 
 pub(super) fn echo(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -30,20 +30,28 @@ pub(super) fn echo(
     Ok(())
 }
 
-pub(super) fn quit(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn quit(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     cx.session.closing = true;
     reply.ok();
     Ok(())
 }
 
-pub(super) fn reset(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn reset(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     cx.session.reset(cx.server);
     reply.simple("RESET");
     Ok(())
 }
 
 pub(super) fn select(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -53,7 +61,7 @@ pub(super) fn select(
 }
 
 pub(super) fn auth(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -76,7 +84,7 @@ pub(super) fn auth(
 }
 
 /// There is one user, `default`; without a password any will do, as in Redis.
-fn authenticate(cx: &mut Context<'_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
+fn authenticate(cx: &mut Context<'_, '_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
     if user != b"default" || cx.server.config.password_matches(password) == Some(false) {
         return Err(WRONGPASS);
     }
@@ -85,7 +93,7 @@ fn authenticate(cx: &mut Context<'_>, user: &[u8], password: &[u8]) -> Result<()
 }
 
 pub(super) fn hello(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -149,7 +157,7 @@ pub(super) fn hello(
 }
 
 pub(super) fn wait(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -165,7 +173,7 @@ pub(super) fn wait(
 }
 
 pub(super) fn acl_whoami(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -174,7 +182,7 @@ pub(super) fn acl_whoami(
 }
 
 pub(super) fn larder_table(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {

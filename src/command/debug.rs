@@ -13,7 +13,7 @@ use std::time::Duration;
 const DOUBLE: f64 = 3.141;
 
 pub(super) fn object(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -31,7 +31,7 @@ pub(super) fn object(
 
 /// Stops the whole server, since all shards are locked meanwhile, for an hour at most.
 pub(super) fn sleep(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -42,7 +42,7 @@ pub(super) fn sleep(
 }
 
 pub(super) fn set_active_expire(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -52,7 +52,7 @@ pub(super) fn set_active_expire(
 }
 
 pub(super) fn protocol(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {

@@ -47,7 +47,7 @@ pub(super) fn expires_at(number: &[u8], unit: Unit, now: u64, name: &str) -> Res
 
 /// EXPIRE and its relatives. A time that has passed deletes the key.
 fn expire_by(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
     unit: Unit,
@@ -93,7 +93,7 @@ fn expire_by(
 }
 
 pub(super) fn expire(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -101,7 +101,7 @@ pub(super) fn expire(
 }
 
 pub(super) fn pexpire(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -109,7 +109,7 @@ pub(super) fn pexpire(
 }
 
 pub(super) fn expireat(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -117,7 +117,7 @@ pub(super) fn expireat(
 }
 
 pub(super) fn pexpireat(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -125,7 +125,12 @@ pub(super) fn pexpireat(
 }
 
 /// The times a key can be asked for: -2 if it is not there, -1 if it does not expire.
-fn time_of(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, show: fn(u64, u64) -> u64) {
+fn time_of(
+    cx: &mut Context<'_, '_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    show: fn(u64, u64) -> u64,
+) {
     let now = cx.now();
     reply.int(match cx.keyspace.view(key(args), Access::Peek).map(|view| view.expires_at) {
         None => -2,
@@ -135,7 +140,7 @@ fn time_of(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, show: fn
 }
 
 pub(super) fn ttl(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -144,7 +149,7 @@ pub(super) fn ttl(
 }
 
 pub(super) fn pttl(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -153,7 +158,7 @@ pub(super) fn pttl(
 }
 
 pub(super) fn expiretime(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -162,7 +167,7 @@ pub(super) fn expiretime(
 }
 
 pub(super) fn pexpiretime(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -171,7 +176,7 @@ pub(super) fn pexpiretime(
 }
 
 pub(super) fn persist(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {

@@ -132,7 +132,7 @@ fn key_specs(row: &Command, reply: &mut Reply<'_>) {
 }
 
 pub(super) fn command(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -145,13 +145,17 @@ pub(super) fn command(
     Ok(())
 }
 
-pub(super) fn count(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn count(
+    _: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     reply.int(COMMANDS.len() as i64);
     Ok(())
 }
 
 pub(super) fn info(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -169,7 +173,7 @@ pub(super) fn info(
 }
 
 pub(super) fn docs(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -204,7 +208,7 @@ fn document(found: &Found, reply: &mut Reply<'_>) {
 }
 
 pub(super) fn list(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -252,7 +256,7 @@ fn inner(args: Args<'_>) -> Result<(Found, Vec<usize>), Error> {
 }
 
 pub(super) fn getkeys(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -265,7 +269,7 @@ pub(super) fn getkeys(
 }
 
 pub(super) fn getkeysandflags(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -293,7 +297,7 @@ fn bracketed(syntax: &str) -> String {
 
 /// `CONTAINER HELP`.
 pub(super) fn help(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {

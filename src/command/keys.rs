@@ -7,7 +7,7 @@ use crate::resp::{Args, Error, Reply, parse_int};
 use crate::store::{Access, Expiry, Value};
 
 pub(super) fn del(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -17,7 +17,7 @@ pub(super) fn del(
 }
 
 pub(super) fn exists(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -27,7 +27,7 @@ pub(super) fn exists(
 }
 
 pub(super) fn touch(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -37,7 +37,7 @@ pub(super) fn touch(
 }
 
 pub(super) fn key_type(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -47,7 +47,7 @@ pub(super) fn key_type(
 }
 
 pub(super) fn rename(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -58,7 +58,7 @@ pub(super) fn rename(
 }
 
 pub(super) fn renamenx(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -74,7 +74,7 @@ pub(super) fn renamenx(
 }
 
 pub(super) fn copy(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -113,7 +113,7 @@ pub(super) fn copy(
 }
 
 pub(super) fn keys(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -132,7 +132,7 @@ pub(super) fn keys(
 }
 
 pub(super) fn scan(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -175,7 +175,7 @@ pub(super) fn scan(
 }
 
 pub(super) fn randomkey(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -199,7 +199,7 @@ pub(super) fn encoding(value: Value<'_>) -> &'static str {
 }
 
 pub(super) fn object_encoding(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -211,7 +211,7 @@ pub(super) fn object_encoding(
 }
 
 pub(super) fn object_refcount(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -223,7 +223,7 @@ pub(super) fn object_refcount(
 }
 
 pub(super) fn object_idletime(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -235,7 +235,7 @@ pub(super) fn object_idletime(
 }
 
 pub(super) fn object_freq(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {

@@ -48,12 +48,15 @@ pub fn all() -> &'static [Found] {
     &INDEX.found
 }
 
-/// The command, and the subcommand if it is a container, that a request names.
+/// The command, and the subcommand if it is a container, that a request names. It is quick to find if it is the `likely`
+/// one: that of the request before, where many follow one another.
 ///
 /// # Errors
 /// Redis's text for an unknown command or subcommand, or for a wrong number of arguments.
-pub fn lookup(args: Args<'_>) -> Result<Found, Error> {
-    let found = find(args.at(0)).ok_or_else(|| unknown_command(args))?;
+pub fn lookup(args: Args<'_>, likely: Option<Found>) -> Result<Found, Error> {
+    let is_it = |found: &Found| found.full_name.as_bytes().eq_ignore_ascii_case(args.at(0));
+    let found = likely.filter(is_it).or_else(|| find(args.at(0)));
+    let found = found.ok_or_else(|| unknown_command(args))?;
     if found.row.subcommands.is_empty() || args.len() == 1 {
         return if found.row.accepts(args.len()) {
             Ok(found)

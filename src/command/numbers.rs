@@ -5,7 +5,12 @@ use super::options::{float, int, key};
 use crate::resp::{Args, Error, Reply, parse_int};
 use crate::store::{Access, Expiry, Value};
 
-fn add(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, by: i64) -> Result<(), Error> {
+fn add(
+    cx: &mut Context<'_, '_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    by: i64,
+) -> Result<(), Error> {
     let old = match cx.keyspace.view(key(args), Access::Write).map(|view| view.value) {
         Some(Value::Str(string)) => parse_int(&string).ok_or(Error::NOT_INTEGER)?,
         None => 0,
@@ -16,12 +21,12 @@ fn add(cx: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, by: i64) -> 
     Ok(())
 }
 
-fn put(cx: &mut Context<'_>, args: Args<'_>, text: &[u8]) -> Result<(), Error> {
+fn put(cx: &mut Context<'_, '_>, args: Args<'_>, text: &[u8]) -> Result<(), Error> {
     cx.keyspace.put(key(args), text.into(), Expiry::Keep)
 }
 
 pub(super) fn incr(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -29,7 +34,7 @@ pub(super) fn incr(
 }
 
 pub(super) fn decr(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -37,7 +42,7 @@ pub(super) fn decr(
 }
 
 pub(super) fn incrby(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -46,7 +51,7 @@ pub(super) fn incrby(
 }
 
 pub(super) fn decrby(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -92,7 +97,7 @@ fn sum(a: &[u8], b: &[u8]) -> Option<String> {
 }
 
 pub(super) fn incrbyfloat(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {

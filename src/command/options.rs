@@ -38,12 +38,12 @@ pub(super) fn bulk(reply: &mut Reply<'_>, string: Str<'_>) {
 }
 
 /// The value of a key that is read, as a string of its own; a large one is not copied.
-pub(super) fn string(cx: &mut Context<'_>, key: &[u8]) -> Option<Bytes> {
+pub(super) fn string(cx: &mut Context<'_, '_>, key: &[u8]) -> Option<Bytes> {
     cx.keyspace.get(key).map(|Value::Str(string)| string.to_bytes())
 }
 
 /// The length of a string that is about to be written; 0 if it is not there.
-fn len_for_write(cx: &mut Context<'_>, key: &[u8]) -> usize {
+fn len_for_write(cx: &mut Context<'_, '_>, key: &[u8]) -> usize {
     match cx.keyspace.view(key, Access::Write).map(|view| view.value) {
         Some(Value::Str(bytes)) => bytes.len(),
         None => 0,
@@ -53,7 +53,7 @@ fn len_for_write(cx: &mut Context<'_>, key: &[u8]) -> usize {
 /// The length that a string will have, by `grown` from the one it has. Room is made for what it grows by, which a request
 /// that only names an offset does not tell.
 pub(super) fn room_to_grow(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     key: &[u8],
     grown: impl Fn(usize) -> usize,
 ) -> Result<usize, Error> {
@@ -70,7 +70,7 @@ pub(super) fn room_to_grow(
 }
 
 /// Whether a string may have this length.
-pub(super) fn check_len(cx: &Context<'_>, len: usize) -> Result<(), Error> {
+pub(super) fn check_len(cx: &Context<'_, '_>, len: usize) -> Result<(), Error> {
     if len as u64 > cx.server.config.number(Id::ProtoMaxBulkLen) {
         return Err(Error::TOO_LONG);
     }

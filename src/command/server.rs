@@ -8,7 +8,7 @@ use crate::stats::process;
 use crate::store::Access;
 
 pub(super) fn dbsize(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -23,7 +23,7 @@ fn check_flush(args: Args<'_>) -> Result<(), Error> {
 }
 
 pub(super) fn flushall(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -34,7 +34,7 @@ pub(super) fn flushall(
 }
 
 pub(super) fn flushdb(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -46,17 +46,17 @@ pub(super) fn flushdb(
 }
 
 pub(super) fn info(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let sections = info::wanted(args.from(1));
-    reply.verbatim(&info::render(cx.server, &cx.keyspace, &sections));
+    reply.verbatim(&info::render(cx.server, cx.keyspace, &sections));
     Ok(())
 }
 
 pub(super) fn memory_usage(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -77,11 +77,11 @@ pub(super) fn memory_usage(
 }
 
 pub(super) fn memory_stats(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
-    let (allocated, active, resident) = info::allocator(&cx.keyspace);
+    let (allocated, active, resident) = info::allocator(cx.keyspace);
     let rss = process::resident_bytes();
     let (used, peak) = match cx.keyspace.store() {
         Some(store) => (store.budget.used() as u64, store.budget.peak() as u64),
@@ -127,7 +127,7 @@ pub(super) fn memory_stats(
 }
 
 pub(super) fn module_list(
-    _: &mut Context<'_>,
+    _: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -135,7 +135,11 @@ pub(super) fn module_list(
     Ok(())
 }
 
-pub(super) fn role(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn role(
+    _: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     reply.array(3);
     reply.bulk(b"master");
     reply.int(0);
@@ -143,7 +147,11 @@ pub(super) fn role(_: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> R
     Ok(())
 }
 
-pub(super) fn time(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn time(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     let us = cx.server.now_us();
     reply.array(2);
     reply.bulk((us / 1_000_000).to_string().as_bytes());
@@ -152,7 +160,7 @@ pub(super) fn time(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> 
 }
 
 pub(super) fn shutdown(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     _: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -178,6 +186,10 @@ pub(super) fn shutdown(
     Ok(())
 }
 
-pub(super) fn cluster(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn cluster(
+    _: &mut Context<'_, '_>,
+    _: Args<'_>,
+    _: &mut Reply<'_>,
+) -> Result<(), Error> {
     Err(Error::new("ERR This instance has cluster support disabled"))
 }

@@ -15,7 +15,7 @@ enum Condition {
 }
 
 pub(super) fn set(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -49,7 +49,7 @@ pub(super) fn set(
 }
 
 fn apply_set(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
     condition: Condition,
@@ -83,7 +83,7 @@ fn apply_set(
 }
 
 pub(super) fn setnx(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -96,7 +96,7 @@ pub(super) fn setnx(
 }
 
 pub(super) fn setex(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -107,7 +107,7 @@ pub(super) fn setex(
 }
 
 pub(super) fn psetex(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -118,7 +118,7 @@ pub(super) fn psetex(
 }
 
 pub(super) fn getset(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -132,7 +132,7 @@ pub(super) fn getset(
 }
 
 pub(super) fn getex(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -156,7 +156,7 @@ pub(super) fn getex(
 }
 
 pub(super) fn mset(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -166,7 +166,7 @@ pub(super) fn mset(
 }
 
 pub(super) fn msetnx(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -182,7 +182,7 @@ pub(super) fn msetnx(
     Ok(())
 }
 
-fn put_pairs(cx: &mut Context<'_>, args: Args<'_>, name: &str) -> Result<(), Error> {
+fn put_pairs(cx: &mut Context<'_, '_>, args: Args<'_>, name: &str) -> Result<(), Error> {
     if args.len().is_multiple_of(2) {
         return Err(Error::arity(name));
     }

@@ -6,7 +6,7 @@ use crate::resp::{Args, Error, Reply};
 use crate::store::{Str, Value};
 
 pub(super) fn get(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -18,7 +18,7 @@ pub(super) fn get(
 }
 
 pub(super) fn mget(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -33,7 +33,7 @@ pub(super) fn mget(
 }
 
 pub(super) fn getdel(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -46,7 +46,7 @@ pub(super) fn getdel(
 }
 
 pub(super) fn strlen(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -56,7 +56,7 @@ pub(super) fn strlen(
 }
 
 pub(super) fn getrange(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -73,7 +73,7 @@ pub(super) fn getrange(
 }
 
 pub(super) fn append(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -85,7 +85,7 @@ pub(super) fn append(
 }
 
 pub(super) fn setrange(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {

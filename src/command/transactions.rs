@@ -3,7 +3,11 @@
 use super::Context;
 use crate::resp::{Args, Error, Reply};
 
-pub(super) fn multi(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn multi(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
     if cx.session.queue.is_some() {
         return Err(Error::new("ERR MULTI calls can not be nested"));
     }
@@ -13,7 +17,7 @@ pub(super) fn multi(cx: &mut Context<'_>, _: Args<'_>, reply: &mut Reply<'_>) ->
 }
 
 pub(super) fn discard(
-    cx: &mut Context<'_>,
+    cx: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
@@ -25,6 +29,6 @@ pub(super) fn discard(
 }
 
 /// EXEC without anything to execute: both roles take a queue before they come here.
-pub(super) fn exec(_: &mut Context<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Result<(), Error> {
+pub(super) fn exec(_: &mut Context<'_, '_>, _: Args<'_>, _: &mut Reply<'_>) -> Result<(), Error> {
     Err(Error::new("ERR EXEC without MULTI"))
 }

@@ -52,6 +52,13 @@ pub(super) struct Request {
     hint: u64,
 }
 
+impl Request {
+    /// Its row, if it has one, and what the service wanted to know.
+    fn known(&self) -> Option<(Found, u64)> {
+        Some((self.found.as_ref()?.as_ref().ok().copied()?, self.hint))
+    }
+}
+
 /// Why a batch is no longer.
 enum BatchEnd {
     /// There may be more.
@@ -236,7 +243,8 @@ impl<S: Service> Connection<S> {
                 Err(error) => return BatchEnd::Error(error),
             };
             let args = self.decoder.args(&self.buf[at..], &decoded);
-            let found = (!args.is_empty()).then(|| lookup(args));
+            let likely = batch.last().and_then(Request::known).map(|(found, _)| found);
+            let found = (!args.is_empty()).then(|| lookup(args, likely));
             let hint = match &found {
                 Some(Ok(found)) => self.worker.service.hint(*found, args),
                 _ => 0,
@@ -258,13 +266,12 @@ impl<S: Service> Connection<S> {
         now: u64,
     ) -> bool {
         let worker = self.worker.clone();
-        if batch.len() > 1 {
-            for step in Ahead::STEPS {
-                for Request { found, hint, .. } in batch.iter() {
-                    if let Some(Ok(found)) = found {
-                        worker.service.look_ahead(*found, *hint, step);
-                    }
-                }
+        // A request alone gains nothing by it.
+        let ahead = if batch.len() > 1 { &*batch } else { &[] };
+        let mut held = worker.service.hold(ahead.iter().filter_map(Request::known));
+        for step in Ahead::STEPS {
+            for (found, hint) in ahead.iter().filter_map(Request::known) {
+                worker.service.look_ahead(&held, found, hint, step);
             }
         }
         for Request { at, decoded, found, hint } in batch {
@@ -285,7 +292,8 @@ impl<S: Service> Connection<S> {
                     started: *start,
                     stats: &worker.stats,
                 };
-                let (outcome, id) = dispatch(&worker.service, &mut call, args, found, *hint);
+                let (outcome, id) =
+                    dispatch(&worker.service, &mut held, &mut call, args, found, *hint);
                 if outcome == Outcome::Wait {
                     self.wait = true;
                     return false;

@@ -31,17 +31,35 @@ pub enum Outcome {
 
 /// What a role does with the requests of its clients. Each worker has its own.
 pub trait Service: 'static {
+    /// What is kept from one request of a batch to the next.
+    type Held<'a>;
+
     /// What is worth knowing of a request before it is executed; handed to the calls below.
     fn hint(&self, found: Found, args: Args<'_>) -> u64;
 
+    /// Takes what the requests of a batch will need all together.
+    fn hold(&self, batch: impl Iterator<Item = (Found, u64)>) -> Self::Held<'_>;
+
     /// Prepares for a request that will be executed soon, a step at a time for all that are at hand.
-    fn look_ahead(&self, found: Found, hint: u64, step: Ahead);
+    fn look_ahead(&self, held: &Self::Held<'_>, found: Found, hint: u64, step: Ahead);
 
     /// Executes a request.
-    fn execute(&self, call: &mut Call<'_>, found: Found, args: Args<'_>, hint: u64) -> Outcome;
+    fn execute<'a>(
+        &'a self,
+        held: &mut Self::Held<'a>,
+        call: &mut Call<'_>,
+        found: Found,
+        args: Args<'_>,
+        hint: u64,
+    ) -> Outcome;
 
     /// Executes what MULTI queued.
-    fn execute_queue(&self, call: &mut Call<'_>, queue: Queue) -> Outcome;
+    fn execute_queue<'a>(
+        &'a self,
+        held: &mut Self::Held<'a>,
+        call: &mut Call<'_>,
+        queue: Queue,
+    ) -> Outcome;
 
     /// Whether a command that is about to be queued could run now.
     fn admit(&self, call: &Call<'_>, found: Found, args: Args<'_>) -> Result<(), Error>;
@@ -87,8 +105,9 @@ impl Call<'_> {
 
 /// Executes one request, whose row was `found`. Answers what has become of it and, if it was executed, its
 /// command's number.
-pub(super) fn dispatch<S: Service>(
-    service: &S,
+pub(super) fn dispatch<'a, S: Service>(
+    service: &'a S,
+    held: &mut S::Held<'a>,
     call: &mut Call<'_>,
     args: Args<'_>,
     found: Result<Found, Error>,
@@ -105,13 +124,14 @@ pub(super) fn dispatch<S: Service>(
     // CLIENT REPLY ON answers again.
     let muted = mode != ReplyMode::On && !(has(flag::UNMUTED) && args.is(2, "ON"));
     call.replies.borrow_mut().muted = muted;
-    let done = check_and_execute(service, call, args, found, hint);
+    let done = check_and_execute(service, held, call, args, found, hint);
     call.replies.borrow_mut().muted = false;
     done
 }
 
-fn check_and_execute<S: Service>(
-    service: &S,
+fn check_and_execute<'a, S: Service>(
+    service: &'a S,
+    held: &mut S::Held<'a>,
     call: &mut Call<'_>,
     args: Args<'_>,
     found: Result<Found, Error>,
@@ -148,8 +168,8 @@ fn check_and_execute<S: Service>(
     }
     let outcome = match call.session.queue.take_if(|_| row.route == Route::Transaction) {
         Some(queue) if queue.aborted => call.refuse(EXECABORT),
-        Some(queue) => service.execute_queue(call, queue),
-        None => service.execute(call, found, args, hint),
+        Some(queue) => service.execute_queue(held, call, queue),
+        None => service.execute(held, call, found, args, hint),
     };
     (outcome, Some(found.id))
 }

@@ -163,13 +163,21 @@ impl Index {
         prefetch(self.bucket(self.number(hash)));
     }
 
-    /// An entry that probably has this hash, by its tag; of the first bucket only.
+    /// Fetches the bucket in which the one that a hash falls into goes on, if it does.
+    pub(super) fn prefetch_overflow(&self, hash: u32) {
+        if let Some(next) = next(self.bucket(self.number(hash))) {
+            prefetch(self.bucket(next));
+        }
+    }
+
+    /// An entry of the first bucket that probably has this hash, by its tag.
     pub(super) fn likely(&self, hash: u32) -> Option<u32> {
-        let bucket = self.bucket(self.number(hash));
-        let found = matches(bucket, tag(hash));
-        let handle =
-            if found == 0 { NONE } else { handle(bucket, found.trailing_zeros() as usize) };
-        (handle != NONE).then_some(handle)
+        likely(self.bucket(self.number(hash)), tag(hash))
+    }
+
+    /// The same of the second bucket.
+    pub(super) fn likely_in_overflow(&self, hash: u32) -> Option<u32> {
+        next(self.bucket(self.number(hash))).and_then(|next| likely(self.bucket(next), tag(hash)))
     }
 
     /// Visits the entries of the bucket at `position`, those that lie before it left out; answers the position where
@@ -200,9 +208,7 @@ impl Index {
 
     /// Visits all entries, in no order.
     pub(super) fn visit_all(&self, mut visit: impl FnMut(u32)) {
-        for number in 0..self.buckets {
-            self.visit(number, &mut visit);
-        }
+        (0..self.buckets).for_each(|number| self.visit(number, &mut visit));
     }
 
     fn visit(&self, number: u32, mut visit: impl FnMut(u32)) {
@@ -394,6 +400,13 @@ fn matches(bucket: &Bucket, tag: u8) -> u32 {
         bits |= u32::from(other == tag) << slot;
     }
     bits & ((1 << SLOTS) - 1)
+}
+
+/// The first entry with this tag.
+fn likely(bucket: &Bucket, tag: u8) -> Option<u32> {
+    let found = matches(bucket, tag);
+    let slot = (found != 0).then_some(found.trailing_zeros() as usize)?;
+    Some(handle(bucket, slot)).filter(|&handle| handle != NONE)
 }
 
 #[cfg(test)]

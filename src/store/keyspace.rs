@@ -3,7 +3,9 @@
 use super::entry::Content;
 use super::large::drop_elsewhere;
 use super::value::{Str, Value};
-use super::{Cells, DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index};
+use super::{
+    Ahead, Budget, Cells, DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index,
+};
 use crate::resp::Error;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
@@ -54,7 +56,9 @@ pub struct View<'a> {
 /// Locked shards of a store, one database of it, and the time.
 pub struct Keyspace<'a> {
     store: Option<&'a Store>,
-    guards: SmallVec<[(usize, MutexGuard<'a, Shard>); 1]>,
+    /// In index order, those of the shards whose bits are set in `locked`.
+    guards: SmallVec<[MutexGuard<'a, Shard>; 1]>,
+    locked: u32,
     /// Where a key lies whose hash is known, and the hash: the same key is often used several times.
     known: (*const u8, usize, u64),
     /// The database that keys are looked up in.
@@ -66,11 +70,41 @@ pub struct Keyspace<'a> {
 impl<'a> Keyspace<'a> {
     pub(super) fn new(
         store: Option<&'a Store>,
-        guards: SmallVec<[(usize, MutexGuard<'a, Shard>); 1]>,
+        guards: SmallVec<[MutexGuard<'a, Shard>; 1]>,
+        locked: u32,
         db: u8,
         now: u64,
     ) -> Self {
-        Keyspace { store, guards, known: (std::ptr::null(), 0, 0), db, now }
+        Keyspace { store, guards, locked, known: (std::ptr::null(), 0, 0), db, now }
+    }
+
+    /// Whether the shard of the key with this hash is locked.
+    pub fn holds(&self, hash: u64) -> bool {
+        self.locked >> shard_index(hash) & 1 == 1
+    }
+
+    /// Turns to another request, about one key whose shard is locked and whose hash is known.
+    pub fn turn_to(&mut self, db: u8, now: u64, key: &[u8], hash: u64) {
+        (self.db, self.now) = (db, now);
+        self.remember(key, hash);
+    }
+
+    /// Unlocks everything.
+    pub fn release(&mut self) {
+        self.guards.clear();
+        self.locked = 0;
+    }
+
+    /// Fetches ahead what a look-up of the key with this hash will need, if its shard is locked.
+    pub fn prefetch(&self, hash: u64, what: Ahead) {
+        if self.holds(hash) {
+            self.guards[self.rank(shard_index(hash))].prefetch(hash as u32, what);
+        }
+    }
+
+    /// The place of a locked shard among the guards.
+    fn rank(&self, index: usize) -> usize {
+        (self.locked & ((1 << index) - 1)).count_ones() as usize
     }
 
     /// Remembers the hash of a key for as long as the key stays where it is.
@@ -80,7 +114,7 @@ impl<'a> Keyspace<'a> {
 
     /// The keyspace of a server that holds no keys: a coordinator.
     pub fn nowhere(db: u8, now: u64) -> Self {
-        Keyspace::new(None, SmallVec::new(), db, now)
+        Keyspace::new(None, SmallVec::new(), 0, db, now)
     }
 
     /// The store these shards belong to, if this server has one.
@@ -230,8 +264,7 @@ impl<'a> Keyspace<'a> {
         let Some(store) = self.store else { return };
         let (policy, budget) = (store.budget.policy(), &store.budget);
         let guards = self.guards.iter_mut();
-        let old: Vec<Shard> =
-            guards.filter_map(|(_, shard)| shard.flush(db, policy, budget)).collect();
+        let old: Vec<Shard> = guards.filter_map(|shard| shard.flush(db, policy, budget)).collect();
         if old.iter().any(|shard| shard.index.len() > KEYS_DROPPED_MAX) {
             drop_elsewhere(old);
         }
@@ -239,14 +272,14 @@ impl<'a> Keyspace<'a> {
 
     /// The memory of entries and index, large values left out; needs all shards.
     pub fn cells(&self) -> Cells {
-        let used = self.guards.iter().map(|(_, shard)| shard.cell_bytes()).sum();
+        let used = self.guards.iter().map(|shard| shard.cell_bytes()).sum();
         Cells { used, committed: self.store.map_or(0, |store| store.pool.committed()) }
     }
 
     /// Counters of each database over the locked shards.
     pub fn db_stats(&self) -> [DbStats; DATABASES] {
         let mut sum = [DbStats::default(); DATABASES];
-        for (_, shard) in &self.guards {
+        for shard in &self.guards {
             for (total, db) in sum.iter_mut().zip(&shard.dbs) {
                 total.keys += db.keys;
                 total.expires += db.expires;
@@ -259,7 +292,7 @@ impl<'a> Keyspace<'a> {
     /// Counters over the locked shards.
     pub fn stats(&self) -> ShardStats {
         let mut sum = ShardStats::default();
-        for (_, shard) in &self.guards {
+        for shard in &self.guards {
             sum.hits += shard.stats.hits;
             sum.misses += shard.stats.misses;
             sum.expired += shard.stats.expired;
@@ -270,9 +303,14 @@ impl<'a> Keyspace<'a> {
         sum
     }
 
+    #[cfg(test)]
+    pub(super) fn stats_of(&mut self, hash: u64) -> ShardStats {
+        self.shard(hash).stats
+    }
+
     /// Sets the counters of the locked shards to zero.
     pub fn reset_stats(&mut self) {
-        for (_, shard) in &mut self.guards {
+        for shard in &mut self.guards {
             shard.stats = ShardStats { changes: shard.stats.changes, ..ShardStats::default() };
         }
     }
@@ -284,7 +322,7 @@ impl<'a> Keyspace<'a> {
         let (mut index, mut position) = ((cursor >> 32) as usize, cursor as u32);
         // Keys of other databases are passed over: bounds the work of one call where they are many.
         let (mut met, mut passed) = (0, 0);
-        while let Some((_, shard)) = self.guards.get(index) {
+        while let Some(shard) = self.guards.get(index) {
             let entries = &shard.entries;
             let next = shard.index.scan(position, entries, |handle| {
                 if entries.meta(handle).db() == self.db && shard.is_live(handle, self.now) {
@@ -308,14 +346,14 @@ impl<'a> Keyspace<'a> {
     /// A random key of the database that has not expired; needs all shards.
     pub fn random_key(&mut self) -> Option<Vec<u8>> {
         let (db, now) = (self.db, self.now);
-        let total: u64 = self.guards.iter().map(|(_, shard)| shard.dbs[db as usize].keys).sum();
+        let total: u64 = self.guards.iter().map(|shard| shard.dbs[db as usize].keys).sum();
         if total == 0 {
             return None;
         }
         // Draws until a key of this database is met; a database that is a small part of the store is listed.
         for _ in 0..100 {
             let mut number = fastrand::u64(..total);
-            let shard = self.guards.iter().map(|(_, shard)| shard).find(|shard| {
+            let shard = self.guards.iter().find(|shard| {
                 let keys = shard.dbs[db as usize].keys;
                 let here = number < keys;
                 number = number.wrapping_sub(if here { 0 } else { keys });
@@ -363,15 +401,13 @@ impl<'a> Keyspace<'a> {
             return Err(Error::OOM);
         }
         let (before, mut evicted) = (budget.used(), 0);
+        // Where the key is known its shard comes first; what else is locked is for other requests.
+        let home =
+            if self.known.0.is_null() { self.locked } else { 1 << shard_index(self.known.2) };
         loop {
-            let mut own = 0;
-            for (_, shard) in &mut self.guards {
-                if budget.excess(need) == 0 {
-                    return Ok(());
-                }
-                own += usize::from(shard.evict(now, budget));
-            }
-            let elsewhere = store.evict_elsewhere(need, now);
+            let own = self.evict_here(home, need, now, budget);
+            let beside = self.evict_here(self.locked & !home, need, now, budget);
+            let elsewhere = beside + store.evict_elsewhere(need, now);
             if own + elsewhere == 0 {
                 // Nothing is left here; what others hold locked at this moment they bring under the limit.
                 let hopeless = policy.is_volatile() && budget.excess(need) > 0;
@@ -382,6 +418,17 @@ impl<'a> Keyspace<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Evicts a key from each of these locked shards until `need` bytes fit; answers from how many.
+    fn evict_here(&mut self, wanted: u32, need: usize, now: u64, budget: &Budget) -> usize {
+        let (mut wanted, mut evicted) = (wanted & self.locked, 0);
+        while wanted != 0 && budget.excess(need) > 0 {
+            let place = self.rank(wanted.trailing_zeros() as usize);
+            evicted += usize::from(self.guards[place].evict(now, budget));
+            wanted &= wanted - 1;
+        }
+        evicted
     }
 
     /// What an operation on `key` needs.
@@ -397,13 +444,8 @@ impl<'a> Keyspace<'a> {
     }
 
     fn shard(&mut self, hash: u64) -> &mut Shard {
-        let wanted = shard_index(hash);
-        let place = self.guards.iter().position(|&(index, _)| index == wanted);
-        #[allow(
-            clippy::expect_used,
-            reason = "a handler that uses a key it did not declare is a bug"
-        )]
-        let place = place.expect("the shard of every declared key is locked");
-        &mut self.guards[place].1
+        assert!(self.holds(hash), "the shard of every declared key is locked");
+        let place = self.rank(shard_index(hash));
+        &mut self.guards[place]
     }
 }

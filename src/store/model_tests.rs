@@ -88,6 +88,37 @@ fn the_least_recently_used_key_goes_first() {
     assert_eq!(left, 1000);
 }
 
+/// A batch locks the shards of all its keys: what makes room for one of them is still the oldest key of its own shard.
+#[test]
+fn requests_that_share_their_locks_evict_where_they_write() {
+    let store = Store::new(0, Policy::AllkeysLru);
+    let key = |number: u32| number.to_be_bytes();
+    let hashes = || (0..3000).map(|number| store.hash(&key(number)));
+    let mut batch = store.lock_hashes(hashes());
+    for (number, hash) in (0..1000).zip(hashes()) {
+        assert!(batch.holds(hash));
+        batch.turn_to(0, 1000, &key(number), hash);
+        batch.put(&key(number), b"v".as_slice().into(), Expiry::Never).unwrap();
+    }
+    store.budget.configure(store.budget.used() as u64 + 2000, Policy::AllkeysLru);
+    let mut at_home = 0;
+    for (number, hash) in (0..3000).zip(hashes()).skip(1000) {
+        let before = batch.stats_of(hash).evicted;
+        batch.turn_to(0, 1000, &key(number), hash);
+        batch.make_room(4 + 1).unwrap();
+        batch.put(&key(number), b"v".as_slice().into(), Expiry::Never).unwrap();
+        at_home += batch.stats_of(hash).evicted - before;
+    }
+    // Where one key is not enough, because the index has grown as well, others give theirs.
+    let evicted = batch.stats().evicted;
+    assert!(evicted > 1500 && at_home * 10 > evicted * 9, "{at_home} of {evicted}");
+    batch.release();
+    assert!(!batch.holds(store.hash(&key(1))));
+    for index in 0..SHARDS {
+        store.lock(index).check();
+    }
+}
+
 /// Many keys of few sizes that change all the time: sparse runs are emptied while everything goes on.
 #[test]
 fn entries_are_moved_together_and_stay_whole() {

@@ -145,15 +145,22 @@ impl Shard {
         if what == Ahead::Bucket {
             return self.index.prefetch(hash);
         }
-        let Some(handle) = self.index.likely(hash) else { return };
-        if what == Ahead::Entry {
-            return self.entries.arena.prefetch(handle);
-        }
-        for neighbour in [self.entries.newer(handle), self.entries.older(handle)] {
-            if neighbour != NONE
-                && let Some(first) = self.entries.arena.cell(neighbour).first()
-            {
-                prefetch(first);
+        match self.index.likely(hash) {
+            Some(handle) if what == Ahead::Entry => self.entries.arena.prefetch(handle),
+            Some(handle) => {
+                for neighbour in [self.entries.newer(handle), self.entries.older(handle)] {
+                    if neighbour != NONE
+                        && let Some(first) = self.entries.arena.cell(neighbour).first()
+                    {
+                        prefetch(first);
+                    }
+                }
+            }
+            None if what == Ahead::Entry => self.index.prefetch_overflow(hash),
+            None => {
+                if let Some(handle) = self.index.likely_in_overflow(hash) {
+                    self.entries.arena.prefetch(handle);
+                }
             }
         }
     }
