@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -246,13 +246,13 @@ async fn run(link: Rc<Link>) {
             Err(anyhow!("no answer within {ms} ms"))
         });
         let ended = match connected {
-            Ok(stream) => {
+            Ok(mut stream) => {
                 if complained && link.speaks() {
                     tracing::info!(node = link.addr, "node is back");
                 }
                 (complained, pause) = (false, RETRY_MIN);
                 link.state.set(State::Up);
-                let error = serve(&link, &stream).await;
+                let error = serve(&link, &mut stream).await;
                 if link.server.is_stopping() {
                     return link.fail_all("is being left, as the coordinator stops");
                 }
@@ -332,7 +332,7 @@ async fn connect(link: &Link) -> Result<TcpStream> {
 }
 
 /// Carries requests and replies until the connection breaks; answers why it did.
-async fn serve(link: &Rc<Link>, stream: &TcpStream) -> String {
+async fn serve(link: &Rc<Link>, stream: &mut TcpStream) -> String {
     let mut carrier = Carrier {
         link,
         stream,
@@ -346,7 +346,7 @@ async fn serve(link: &Rc<Link>, stream: &TcpStream) -> String {
 
 struct Carrier<'a> {
     link: &'a Rc<Link>,
-    stream: &'a TcpStream,
+    stream: &'a mut TcpStream,
     buf: BytesMut,
     framer: Framer,
     /// Set while something is in flight.
@@ -404,17 +404,10 @@ impl Carrier<'_> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            match self.stream.poll_read_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => return Poll::Pending,
-            }
-            self.buf.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                other => return Poll::Ready(other),
-            }
-        }
+        std::task::ready!(self.stream.poll_read_ready(cx))?;
+        self.buf.reserve(READ_BYTES);
+        // Unlike `try_read_buf` this knows that a read which did not fill the buffer was the last.
+        pin!(self.stream.read_buf(&mut self.buf)).poll(cx)
     }
 
     /// Hands out the whole replies in the buffer.

@@ -162,26 +162,16 @@ impl<S: Service> Connection<S> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            match self.stream.poll_read_ready(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-            if self.buf.is_empty() {
-                self.take_buffer();
-            }
-            let missing = self.decoder.missing(&self.buf).min(READ_AHEAD_BYTES_MAX);
-            self.buf.reserve(missing.max(READ_BYTES));
-            match self.stream.try_read(&mut self.buf) {
-                Ok(n) => {
-                    add(&self.worker.stats.net_in, n as u64);
-                    return Poll::Ready(Ok(n));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        // No buffer is taken before there is something to put into it.
+        std::task::ready!(self.stream.poll_read_ready(cx))?;
+        if self.buf.is_empty() {
+            self.take_buffer();
         }
+        let missing = self.decoder.missing(&self.buf).min(READ_AHEAD_BYTES_MAX);
+        self.buf.reserve(missing.max(READ_BYTES));
+        let read = std::task::ready!(self.stream.poll_read(cx, &mut self.buf))?;
+        add(&self.worker.stats.net_in, read as u64);
+        Poll::Ready(Ok(read))
     }
 
     fn take_buffer(&mut self) {

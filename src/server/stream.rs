@@ -2,7 +2,9 @@
 
 use bytes::BytesMut;
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::task::{Context, Poll};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket of either kind, registered with the worker's runtime.
@@ -42,10 +44,16 @@ impl Stream {
         }
     }
 
-    pub(super) fn try_read(&self, buf: &mut BytesMut) -> io::Result<usize> {
+    /// Reads what is there into the room that `buf` has. A read that does not fill it is known to have been the last: the
+    /// system is not asked again before it has said that there is more, as it would be by `try_read_buf`.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
         match self {
-            Stream::Tcp(stream) => stream.try_read_buf(buf),
-            Stream::Unix(stream) => stream.try_read_buf(buf),
+            Stream::Tcp(stream) => pin!(stream.read_buf(buf)).poll(cx),
+            Stream::Unix(stream) => pin!(stream.read_buf(buf)).poll(cx),
         }
     }
 
