@@ -87,6 +87,7 @@ def draw_figures(folder, figures):
     loads, found = pick(figures, "hits", "hit ratio")
     if found:
         colours = {"larder node, allkeys-lru": LARDER, "larder node, allkeys-s3fifo": OTHER}
+        colours |= {name: BARE for name in found if name.endswith("simulated")}
         series = {name: (colours.get(name, REDIS), values) for name, values in found.items()}
         bars(folder, "hits", "Hit ratio at the same memory", "hits a request", loads, series)
     loads, found = pick(figures, "spikes", "longest, ms")

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ TRACE = Path(__file__).resolve().parent / "traces" / "orm-busy.trace.xz"
 BATCH = 50  # GETs sent together in most loads, then the SETs of those that missed.
 MIB = 1 << 20
 LRU, S3FIFO = "allkeys-lru", "allkeys-s3fifo"
+# One exact LRU for all keys, at a flat cost an item: what shards and size classes are to be judged by.
+SIMULATED, SIMULATED_BYTES = "one exact LRU at 26 bytes an item, simulated", 26
 
 
 @dataclass
@@ -140,6 +143,7 @@ class Bench:
     def hits(self):
         """Hit ratios at the same memory, look-aside."""
         for load, budget, batch, ids, sizes in hit_loads(self.scaled(1, 40)):
+            self.add("hits", load, SIMULATED, "hit ratio", simulated(budget, batch, ids, sizes))
             for server in self.both():
                 policies = [LRU] if server.name == "redis-server" else [LRU, S3FIFO]
                 for policy in policies:
@@ -284,6 +288,28 @@ def hit_loads(part):
     yield "orm-busy", MIB, BATCH, busy, lambda _: 128
     # A quarter of its requests are repeated within fifty: what misses there is not set before it is asked for again.
     yield "orm-busy one at a time", MIB, 1, busy, lambda _: 128
+
+
+def simulated(budget, together, ids, sizes):
+    """The hit ratio of one exact LRU, asked as `look_aside` asks."""
+    keys, used, hits = OrderedDict(), 0, 0
+    for at in range(0, len(ids), together):
+        missed = []
+        for key in ids[at : at + together]:
+            if key in keys:
+                keys.move_to_end(key)
+                hits += 1
+            else:
+                missed.append(key)
+        for key in missed:
+            if key in keys:
+                keys.move_to_end(key)
+                continue
+            keys[key] = 17 + sizes(key) + SIMULATED_BYTES
+            used += keys[key]
+            while used > budget:
+                used -= keys.popitem(last=False)[1]
+    return hits / len(ids)
 
 
 def look_aside(client, together, ids, sizes):
