@@ -22,6 +22,17 @@ STARTS = 5
 HARMLESS = {"WARNING: Could not fetch server CONFIG"}
 
 
+@dataclass(frozen=True)
+class Load:
+    """What redis-benchmark sends."""
+
+    command: tuple  # Its option for a test of its own, or the words of a request.
+    pipeline: int
+    connections: int = CONNECTIONS
+    value_bytes: int = VALUE_BYTES
+    keys: int = KEYS
+
+
 @dataclass
 class Side:
     """One of the two that are compared: where the load goes, and whose CPU is counted."""
@@ -86,10 +97,12 @@ class Start:
     rss: int
 
 
-def redis_benchmark(port, command, pipeline, requests, limit):
+def redis_benchmark(port, load, requests, limit):
     """Runs redis-benchmark once: its CSV row as a dictionary, and its CPU seconds."""
-    argv = [servers.tool("redis-benchmark"), "-h", servers.HOST, "-p", str(port), "-c", str(CONNECTIONS)]
-    argv += ["-d", str(VALUE_BYTES), "-r", str(KEYS), "-t", command, "-P", str(pipeline), "-n", str(requests), "--csv"]
+    options = {"h": servers.HOST, "p": port, "c": load.connections, "d": load.value_bytes, "r": load.keys}
+    options |= {"P": load.pipeline, "n": requests}
+    argv = [servers.tool("redis-benchmark"), *(str(word) for k, v in options.items() for word in (f"-{k}", v))]
+    argv += ["--csv", *load.command]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
         timer = threading.Timer(limit, child.kill)
@@ -111,7 +124,7 @@ def redis_benchmark(port, command, pipeline, requests, limit):
     if child.returncode != 0 or complaints or len(rows) != 1:
         said = " / ".join([*printed.strip().splitlines(), *complaints])[-400:]
         why = f"was stopped after {limit:.0f} s" if child.returncode == -9 else f"ended with code {child.returncode}"
-        raise BenchError(f"redis-benchmark -t {command} -P {pipeline} {why}: {said}")
+        raise BenchError(f"redis-benchmark {' '.join(load.command)[:60]} -P {load.pipeline} {why}: {said}")
     return rows[0], usage.ru_utime + usage.ru_stime
 
 
@@ -119,7 +132,7 @@ def calibrate(side, command, pipeline, seconds):
     """How many requests take about this long; warms both ends up, too."""
     requests = 5_000 * pipeline
     while True:
-        row, _ = redis_benchmark(side.front.port, command, pipeline, requests, 60)
+        row, _ = redis_benchmark(side.front.port, Load(("-t", command), pipeline), requests, 60)
         rate = float(row["rps"])
         if rate <= 0:
             raise BenchError(f"{side.name}: redis-benchmark saw no requests")
@@ -134,7 +147,7 @@ def turn(key, side, which, requests, limit):
     """Drives one side once and measures."""
     comparison, pipeline, command, number = key
     before = side.cpu()
-    row, generator = redis_benchmark(side.front.port, command, pipeline, requests, limit)
+    row, generator = redis_benchmark(side.front.port, Load(("-t", command), pipeline), requests, limit)
     cpu = side.cpu() - before
     rps = float(row["rps"])
     p50, p99 = float(row["p50_latency_ms"]), float(row["p99_latency_ms"])

@@ -4,6 +4,7 @@ Runs in an environment of its own, which benchmarks/run makes: matplotlib is not
 """
 
 import csv
+import statistics
 import sys
 import textwrap
 from pathlib import Path
@@ -151,6 +152,55 @@ def draw_micro(folder, costs):
     save(figure, folder, "micro")
 
 
+def draw_sweeps(folder, points, turns):
+    """Throughput, CPU and latency by pipeline depth, connections, size of values and number of nodes."""
+    if not points:
+        return
+    columns = [("connections", "connections, GET"), ("value bytes", "bytes of a value, GET"), ("nodes", "nodes, GET")]
+    rows_of = [("rps", "requests/s"), ("cpu_us", "CPU us/request"), ("p99_ms", "p99, ms")]
+    panels = [(label, [p for p in points if p["sweep"] == sweep and p["command"].startswith("get")]) for sweep, label in columns]
+    if turns:
+        panels.insert(0, ("pipeline, GET", depth(turns)))
+    figure, axes = plt.subplots(len(rows_of), len(panels), figsize=(3.1 * len(panels), 6.6), sharex="col", squeeze=False)
+    for column, (label, some) in enumerate(panels):
+        lines = dict.fromkeys((p["server"], p["command"]) for p in some)
+        for row, (what, unit) in enumerate(rows_of):
+            plot = axes[row][column]
+            for server, command in lines:
+                mine = [p for p in some if (p["server"], p["command"]) == (server, command)]
+                style = "--" if command.endswith("pipeline 16") else "-"
+                name = f"{server}{command.removeprefix('get')}"
+                colour = COLOURS.get(server, OTHER)
+                values = [float(p[what]) for p in mine]
+                plot.plot([int(p["at"]) for p in mine], values, style, marker="o", markersize=3, color=colour, label=name)
+            plot.set_xscale("log")
+            if max(float(p[what]) for p in some) > 20 * min(float(p[what]) for p in some):
+                plot.set_yscale("log")
+            else:
+                plot.set_ylim(bottom=0)
+            if column == 0:
+                plot.set_ylabel(unit)
+            places = sorted({int(p["at"]) for p in some})
+            plot.set_xticks(places, [f"{place:,}" for place in places], fontsize=8, rotation=30)
+            plot.minorticks_off()
+        axes[-1][column].set_xlabel(label)
+        axes[0][column].legend(frameon=False, fontsize=7, loc="best")
+    figure.suptitle("One thing at a time: throughput, server CPU and latency", x=0.01, ha="left", fontsize=11)
+    save(figure, folder, "sweeps")
+
+
+def depth(turns):
+    """The GETs of the comparison of a node with redis-server as points: the median turn at each pipeline."""
+    found = []
+    some = [t for t in turns if (t["comparison"], t["command"]) == ("node", "get")]
+    for server in dict.fromkeys(t["server"] for t in some):
+        for pipeline in dict.fromkeys(t["pipeline"] for t in some):
+            mine = [t for t in some if (t["server"], t["pipeline"]) == (server, pipeline)]
+            middle = {what: statistics.median(float(t[what]) for t in mine) for what in ("rps", "cpu_us", "p99_ms")}
+            found.append({"at": pipeline, "server": server, "command": "get"} | middle)
+    return found
+
+
 def main():
     """Draws what there are figures of."""
     folder = Path(sys.argv[1])
@@ -158,6 +208,7 @@ def main():
     draw_churn(folder, rows(folder / "churn.csv"))
     draw_lags(folder, rows(folder / "lags.csv"))
     draw_micro(folder, rows(folder / "micro.csv"))
+    draw_sweeps(folder, rows(folder / "sweeps.csv"), rows(folder / "raw.csv"))
 
 
 if __name__ == "__main__":

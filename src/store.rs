@@ -179,7 +179,8 @@ impl Store {
         if policy != Policy::NoEviction {
             // From all shards alike, so that none loses keys that are newer than what others keep.
             for _ in 0..EVICTED_PER_TICK {
-                if self.budget.excess(0) == 0 || self.evict_elsewhere(0, now) == 0 {
+                if self.budget.excess(0) == 0 || self.lock_none(0, now).evict_from(u32::MAX, 0) == 0
+                {
                     return more;
                 }
             }
@@ -191,22 +192,6 @@ impl Store {
     /// When the next key expires, if any does.
     pub fn next_expiry(&self) -> Option<u64> {
         (0..SHARDS).filter_map(|index| self.lock(index).next_expiry()).min()
-    }
-
-    /// Evicts a key from every shard that nobody, the caller included, has locked, until `need` bytes fit; answers
-    /// from how many.
-    fn evict_elsewhere(&self, need: usize, now: u64) -> usize {
-        let first = fastrand::usize(..SHARDS);
-        let mut evicted = 0;
-        for offset in 0..SHARDS {
-            if self.budget.excess(need) == 0 {
-                break;
-            }
-            if let Ok(mut shard) = self.shards[(first + offset) % SHARDS].try_lock() {
-                evicted += usize::from(shard.evict(now, &self.budget));
-            }
-        }
-        evicted
     }
 }
 

@@ -54,7 +54,11 @@ pub fn all() -> &'static [Found] {
 /// # Errors
 /// Redis's text for an unknown command or subcommand, or for a wrong number of arguments.
 pub fn lookup(args: Args<'_>, likely: Option<Found>) -> Result<Found, Error> {
-    let is_it = |found: &Found| found.full_name.as_bytes().eq_ignore_ascii_case(args.at(0));
+    // A subcommand is not named by itself, so it is never likely.
+    let is_it = |found: &Found| {
+        found.full_name == found.row.name
+            && found.row.name.as_bytes().eq_ignore_ascii_case(args.at(0))
+    };
     let found = likely.filter(is_it).or_else(|| find(args.at(0)));
     let found = found.ok_or_else(|| unknown_command(args))?;
     if found.row.subcommands.is_empty() || args.len() == 1 {
@@ -135,4 +139,31 @@ fn unknown_subcommand(container: &Command, name: &[u8]) -> Error {
 fn shown(arg: &[u8], most: usize) -> &[u8] {
     let arg = &arg[..arg.len().min(most)];
     &arg[..arg.iter().position(|&b| b == 0).unwrap_or(arg.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::ArgsBuf;
+
+    /// What is likely makes no difference, whatever it is.
+    #[test]
+    fn a_likely_row_changes_nothing() {
+        let requests: [&[&[u8]]; 6] = [
+            &[b"get", b"k"],
+            &[b"GET"],
+            &[b"config", b"get", b"x"],
+            &[b"config|get", b"get", b"x"],
+            &[b"getx", b"k"],
+            &[b"config"],
+        ];
+        for request in requests {
+            let args = ArgsBuf::build(request);
+            let alone = lookup(args.args(), None).map(|found| found.id);
+            for likely in all() {
+                let found = lookup(args.args(), Some(*likely)).map(|found| found.id);
+                assert_eq!(found.as_ref().ok(), alone.as_ref().ok(), "{}", likely.full_name);
+            }
+        }
+    }
 }

@@ -15,7 +15,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -29,6 +29,9 @@ const BATCH_MAX: usize = 16;
 /// Reads of one connection before others get their turn, and bytes of them.
 const READS_PER_TURN: usize = 4;
 const BYTES_PER_TURN: usize = READ_BYTES;
+/// How long a connection that is idle when the server stops still waits for what had come by then: the runtime has asked
+/// the system meanwhile. The drain wakes it again.
+const LAST_LOOK: Duration = Duration::from_millis(1);
 
 /// What the connections of one worker share.
 pub(super) struct Worker<S> {
@@ -82,6 +85,8 @@ struct Connection<S> {
     wait: bool,
     /// The client sends nothing more.
     input_ended: bool,
+    /// Since when it has been idle while the server stops.
+    stopping: Option<Instant>,
 }
 
 /// Serves a connection to its end.
@@ -96,6 +101,7 @@ pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, cli
         starved: false,
         wait: false,
         input_ended: false,
+        stopping: None,
     };
     let ended = std::future::poll_fn(|cx| connection.poll(cx)).await;
     if let Err(error) = ended {
@@ -137,7 +143,10 @@ impl<S: Service> Connection<S> {
                     // All that had come before the stop is answered: done.
                     let idle = flushed && !waiting && self.buf.is_empty();
                     if idle && self.worker.server.is_stopping() {
-                        return Poll::Ready(Ok(()));
+                        let since = *self.stopping.get_or_insert_with(Instant::now);
+                        if since.elapsed() >= LAST_LOOK {
+                            return Poll::Ready(Ok(()));
+                        }
                     }
                     return Poll::Pending;
                 }

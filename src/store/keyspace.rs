@@ -4,7 +4,7 @@ use super::entry::Content;
 use super::large::drop_elsewhere;
 use super::value::{Str, Value};
 use super::{
-    Ahead, Budget, Cells, DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index,
+    Ahead, Cells, DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index,
 };
 use crate::resp::Error;
 use bytes::{Bytes, BytesMut};
@@ -392,7 +392,7 @@ impl<'a> Keyspace<'a> {
     /// `OOM` if they cannot fit, or the policy frees nothing; then nothing is evicted.
     pub fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
         let Some(store) = self.store else { return Ok(()) };
-        let (budget, now, need) = (&store.budget, self.now, super::needed(bytes));
+        let (budget, need) = (&store.budget, super::needed(bytes));
         if budget.excess(need) == 0 {
             return Ok(());
         }
@@ -405,9 +405,8 @@ impl<'a> Keyspace<'a> {
         let home =
             if self.known.0.is_null() { self.locked } else { 1 << shard_index(self.known.2) };
         loop {
-            let own = self.evict_here(home, need, now, budget);
-            let beside = self.evict_here(self.locked & !home, need, now, budget);
-            let elsewhere = beside + store.evict_elsewhere(need, now);
+            let own = self.evict_from(home, need);
+            let elsewhere = self.evict_from(!home, need);
             if own + elsewhere == 0 {
                 // Nothing is left here; what others hold locked at this moment they bring under the limit.
                 let hopeless = policy.is_volatile() && budget.excess(need) > 0;
@@ -420,13 +419,26 @@ impl<'a> Keyspace<'a> {
         }
     }
 
-    /// Evicts a key from each of these locked shards until `need` bytes fit; answers from how many.
-    fn evict_here(&mut self, wanted: u32, need: usize, now: u64, budget: &Budget) -> usize {
-        let (mut wanted, mut evicted) = (wanted & self.locked, 0);
-        while wanted != 0 && budget.excess(need) > 0 {
-            let place = self.rank(wanted.trailing_zeros() as usize);
-            evicted += usize::from(self.guards[place].evict(now, budget));
-            wanted &= wanted - 1;
+    /// Evicts a key from each of these shards, one after another from a random one on, until `need` bytes fit; passes
+    /// over those that others have locked. Answers from how many.
+    pub(super) fn evict_from(&mut self, wanted: u32, need: usize) -> usize {
+        let Some(store) = self.store else { return 0 };
+        let (budget, now, first) = (&store.budget, self.now, fastrand::usize(..SHARDS));
+        let mut evicted = 0;
+        for index in (0..SHARDS).map(|offset| (first + offset) % SHARDS) {
+            if budget.excess(need) == 0 {
+                break;
+            }
+            if wanted >> index & 1 == 0 {
+                continue;
+            }
+            evicted += if self.locked >> index & 1 == 1 {
+                let place = self.rank(index);
+                usize::from(self.guards[place].evict(now, budget))
+            } else {
+                let shard = store.shards[index].try_lock();
+                shard.map_or(0, |mut shard| usize::from(shard.evict(now, budget)))
+            };
         }
         evicted
     }
