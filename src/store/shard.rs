@@ -406,8 +406,11 @@ impl Shard {
         }
     }
 
-    /// Ends an operation that may have taken memory: moves a few entries together where too many cells are free, and charges the budget.
+    /// Ends an operation that may have taken memory: goes on with a change of policy, moves a few entries together where too
+    /// many cells are free, and charges the budget.
     fn settle(&mut self, budget: &Budget) {
+        // Ticks do this too, but where there is much to write they may be late, and the next change would wait.
+        self.eviction.proceed(&mut self.entries, &self.index, MOVES_PER_OPERATION);
         let arena = &self.entries.arena;
         if arena.is_wasteful() {
             let hurry = if arena.is_very_wasteful() { HURRY } else { 1 };
