@@ -164,8 +164,8 @@ impl Coordinator {
 impl Service for Coordinator {
     type Held<'a> = ();
 
-    /// The slot of the key, if it has one key: worked out while the batch is decoded it costs half as much as later, since
-    /// the processor does it beside that.
+    /// The slot of the key, if it has one key: a chain of look-ups, which the processor goes through beside the decoding of
+    /// the next request.
     fn hint(&self, found: Found, args: Args<'_>) -> u64 {
         let one = Self::has_one_key(found);
         if one { u64::from(slot_of(args.at(1))) } else { 0 }

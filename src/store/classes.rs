@@ -7,7 +7,7 @@ pub(super) const CELL_BYTES_MAX: usize = 2048;
 /// What cells are multiples of. In units of 4 bytes a handle of 32 bits reaches 16 GiB.
 pub(super) const UNIT: usize = 4;
 /// Up to here sizes are 4 bytes apart, and up to here 8; from there on cells fill a run without rest, 5 to 10 % apart.
-/// An entry of 30 to 600 bytes takes 3 bytes less than with steps of 8 up to 256.
+/// An entry of 30 to 600 bytes takes 2 bytes less than with steps of 8 up to 256.
 const FINE_MAX: usize = 192;
 const MIDDLE_MAX: usize = 512;
 /// Sizes.
