@@ -65,7 +65,8 @@
 //!   a time by [`store::Store::tick`]; what FLUSHALL leaves, and large values, are freed by threads of their own.
 //! - **An entry is one cell of an arena**, with its links for the order of eviction and for the wheel in it, named by a
 //!   32-bit handle; the index has the handle and 8 bits of the hash. So an item of 48 bytes takes 24 more. Cells that
-//!   others have left are moved together, a few an operation, or sizes that drift would make holes.
+//!   others have left are moved together, a few an operation, or sizes that drift would make holes; holes that remain
+//!   (among large values too) are taken off the memory limit.
 //! - **Requests are decoded a batch at a time**, and what their look-ups will need is fetched ahead, step by step for the
 //!   whole batch: their waits for memory overlap. A node with one worker also locks the shards of a batch together.
 //! - **A connection has its turn**: 64 KB of requests, then the runtime looks who else has sent something.

@@ -6,7 +6,7 @@ use super::listener::prepare;
 use super::stream::Accepted;
 use super::{Client, Listeners, Server, Service};
 use crate::config::Id;
-use crate::stats::SAMPLE_MS;
+use crate::stats::{SAMPLE_MS, process};
 use anyhow::{Context, Result};
 use bytes::BytesMut;
 use std::cell::RefCell;
@@ -256,9 +256,14 @@ async fn upkeep(server: Arc<Server>) {
 /// Frees expired keys when they are due, evicts after the limit was lowered, and does what operations have put off.
 async fn tend(server: Arc<Server>) {
     let Some(store) = server.store.clone() else { return };
-    let mut used = 0;
+    let (mut used, mut looked_at) = (0, 0);
     loop {
         let now = server.now_us() / 1000;
+        if now >= looked_at + TICK_MS {
+            looked_at = now;
+            let (allocated, _, resident) = process::allocator();
+            store.note_spare(resident.saturating_sub(allocated));
+        }
         let active = server.active_expire.load(Relaxed);
         let more = store.tick(now, active);
         let before = std::mem::replace(&mut used, store.budget.used());

@@ -4,9 +4,18 @@ use super::policy::Policy;
 use super::stamp::Decay;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+/// What the process may hold beyond what is used before the store has less for it: a part of the limit, and anyway. It
+/// is promised that resident memory never passes the limit by more than 5 % and 16 MB; the rest is for what a pause
+/// between two looks brings.
+const SPARE_PART: u64 = 20;
+const SPARE_MIN: u64 = 8 << 20;
+/// Part of the limit that is held back at most, whatever the process holds.
+const HELD_BACK_PART: u64 = 8;
+
 /// Bytes used and allowed.
 pub struct Budget {
     used: AtomicUsize,
+    held_back: AtomicU64,
     peak: AtomicUsize,
     limit: AtomicU64,
     policy: AtomicU8,
@@ -20,6 +29,7 @@ impl Budget {
     pub fn new(limit: u64, policy: Policy) -> Self {
         let budget = Budget {
             used: AtomicUsize::new(0),
+            held_back: AtomicU64::new(0),
             peak: AtomicUsize::new(0),
             limit: AtomicU64::new(0),
             policy: AtomicU8::new(0),
@@ -35,6 +45,20 @@ impl Budget {
     pub fn configure(&self, limit: u64, policy: Policy) {
         self.limit.store(limit, Relaxed);
         self.policy.store(policy as u8, Relaxed);
+        self.held_back.store(0, Relaxed);
+    }
+
+    /// Takes off the limit what the process holds without use, `spare` bytes, as far as that is more than is
+    /// tolerated, and as much again, since what is evicted leaves holes itself at first: sizes that change quickly make
+    /// some for a while, and resident memory is what there is a limit for. A policy that may find nothing to evict gets
+    /// all of the limit.
+    pub fn hold_back(&self, spare: u64) {
+        let (limit, policy) = (self.limit(), self.policy());
+        let tolerated = limit / SPARE_PART + SPARE_MIN;
+        let evicts = !policy.is_volatile() && policy != Policy::NoEviction;
+        let most = if evicts { limit / HELD_BACK_PART } else { 0 };
+        let beyond = spare.saturating_sub(tolerated);
+        self.held_back.store(beyond.saturating_mul(2).min(most), Relaxed);
     }
 
     /// Changes how the policies that count uses do it: keys compared for each eviction, and how fast the counters rise
@@ -86,7 +110,10 @@ impl Budget {
     pub fn excess(&self, need: usize) -> u64 {
         match self.limit() {
             0 => 0,
-            limit => ((self.used() + need) as u64).saturating_sub(limit),
+            limit => {
+                let allowed = limit - self.held_back.load(Relaxed).min(limit);
+                ((self.used() + need) as u64).saturating_sub(allowed)
+            }
         }
     }
 
@@ -100,5 +127,26 @@ impl Budget {
 
     pub(super) fn release(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_taken_off_the_limit() {
+        const MB: u64 = 1 << 20;
+        let budget = Budget::new(200 * MB, Policy::AllkeysLru);
+        budget.charge((200 * MB) as usize);
+        for (spare, excess) in [(0, 0), (18 * MB, 0), (21 * MB, 6 * MB), (900 * MB, 25 * MB)] {
+            budget.hold_back(spare);
+            assert_eq!(budget.excess(0), excess, "{spare}");
+        }
+        for policy in [Policy::NoEviction, Policy::VolatileLru] {
+            budget.configure(200 * MB, policy);
+            budget.hold_back(100 * MB);
+            assert_eq!(budget.excess(0), 0, "{}", policy.name());
+        }
     }
 }
