@@ -12,6 +12,7 @@ mod classes;
 mod entry;
 mod evict;
 mod ghost;
+mod hash;
 mod index;
 mod keyspace;
 mod large;
@@ -31,10 +32,11 @@ pub use policy::Policy;
 pub use shard::{DbStats, Shard, ShardStats};
 pub use value::{Str, Value};
 
+use hash::KeyHasher;
 use pool::Pool;
 use reclaim::Reclaim;
 use smallvec::SmallVec;
-use std::hash::{BuildHasher, RandomState};
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Databases of a store, as many as cache configurations use.
@@ -77,8 +79,7 @@ pub struct Cells {
 /// A node's keys.
 pub struct Store {
     shards: Box<[Mutex<Shard>]>,
-    /// SipHash-1-3 with a random key: a client cannot choose keys that collide.
-    hasher: RandomState,
+    hasher: KeyHasher,
     pool: Arc<Pool>,
     reclaim: Mutex<Reclaim>,
     /// The memory limit, what is used of it, and what to do when it is reached.
@@ -88,7 +89,7 @@ pub struct Store {
 impl Store {
     /// An empty store that holds at most `maxmemory` bytes, 0 meaning no limit.
     pub fn new(maxmemory: u64, policy: Policy) -> Self {
-        let (hasher, pool) = (RandomState::new(), Pool::new());
+        let (hasher, pool) = (KeyHasher::new(), Pool::new());
         let budget = Budget::new(maxmemory, policy);
         let shard = |_| Mutex::new(Shard::new(pool.clone(), hasher.clone(), policy, &budget));
         let shards = (0..SHARDS).map(shard).collect();
@@ -111,7 +112,9 @@ impl Store {
 
     /// The shard of one key, whose hash is known.
     pub fn lock_key(&self, db: u8, now: u64, key: &[u8], hash: u64) -> Keyspace<'_> {
-        let mut keyspace = self.lock_set(db, now, 1 << shard_index(hash));
+        let index = shard_index(hash);
+        let guards = SmallVec::from_buf([self.lock_current(index)]);
+        let mut keyspace = Keyspace::new(Some(self), guards, 1 << index, db, now);
         keyspace.remember(key, hash);
         keyspace
     }
@@ -141,16 +144,22 @@ impl Store {
     }
 
     fn lock_set(&self, db: u8, now: u64, locked: u32) -> Keyspace<'_> {
-        let (mut guards, mut wanted) = (SmallVec::new(), locked);
+        let mut guards = SmallVec::with_capacity(locked.count_ones() as usize);
+        let mut wanted = locked;
         // Always in index order: two commands can never wait for each other.
         while wanted != 0 {
             let index = wanted.trailing_zeros() as usize;
             wanted &= wanted - 1;
-            let mut shard = self.lock(index);
-            shard.follow(self.budget.policy(), &self.budget);
-            guards.push(shard);
+            guards.push(self.lock_current(index));
         }
         Keyspace::new(Some(self), guards, locked, db, now)
+    }
+
+    /// A shard, under the policy in force.
+    fn lock_current(&self, index: usize) -> MutexGuard<'_, Shard> {
+        let mut shard = self.lock(index);
+        shard.follow(self.budget.policy(), &self.budget);
+        shard
     }
 
     fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
@@ -159,7 +168,7 @@ impl Store {
 
     /// The hash of a key, the same in every database: COPY finds both of its keys behind the locks of one.
     pub fn hash(&self, key: &[u8]) -> u64 {
-        self.hasher.hash_one(key)
+        self.hasher.hash(key)
     }
 
     /// Frees what has expired, a bounded number of keys at a time, evicts down to a limit that was lowered, and does a

@@ -56,7 +56,7 @@ pub fn all() -> &'static [Found] {
 pub fn lookup(args: Args<'_>, likely: Option<Found>) -> Result<Found, Error> {
     // A subcommand is not named by itself, so it is never likely.
     let is_it = |found: &Found| {
-        found.full_name == found.row.name
+        found.full_name.len() == found.row.name.len()
             && found.row.name.as_bytes().eq_ignore_ascii_case(args.at(0))
     };
     let found = likely.filter(is_it).or_else(|| find(args.at(0)));

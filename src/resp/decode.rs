@@ -195,6 +195,16 @@ enum LineError {
 /// Reads `<marker><integer>\r\n` at `start`: the integer and where the next line begins.
 fn length_line(buf: &[u8], start: usize, marker: u8) -> Result<Option<(i64, usize)>, LineError> {
     let line = &buf[start..];
+    // Nearly all are of one or two digits.
+    match *line {
+        [first, a @ b'0'..=b'9', b'\r', _, ..] if first == marker => {
+            return Ok(Some((i64::from(a - b'0'), start + 4)));
+        }
+        [first, a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, ..] if first == marker => {
+            return Ok(Some((i64::from(a - b'0') * 10 + i64::from(b - b'0'), start + 5)));
+        }
+        _ => {}
+    }
     // A length line is short: the search for its end looks at few bytes unless it is refused anyway.
     let Some(end) = line.iter().position(|&b| b == b'\r') else {
         return if line.len() > LINE_BYTES_MAX { Err(LineError::TooLong) } else { Ok(None) };

@@ -218,6 +218,14 @@ impl<'a> Reply<'a> {
 
     /// The header of an aggregate or bulk value.
     pub fn header(&mut self, marker: u8, len: usize) {
+        // Nearly all lengths are of one or two digits.
+        if len < 10 {
+            return self.out.extend(&[marker, b'0' + len as u8, b'\r', b'\n']);
+        }
+        if len < 100 {
+            let (tens, ones) = (b'0' + (len / 10) as u8, b'0' + (len % 10) as u8);
+            return self.out.extend(&[marker, tens, ones, b'\r', b'\n']);
+        }
         self.line(marker, itoa::Buffer::new().format(len).as_bytes());
     }
 

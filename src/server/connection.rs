@@ -79,6 +79,8 @@ struct Connection<S> {
     replies: Rc<RefCell<Replies>>,
     buf: BytesMut,
     decoder: Decoder,
+    /// The row of the latest request: the next one is often of the same.
+    likely: Option<Found>,
     /// There are whole requests in the buffer that could not be executed for lack of room for their replies.
     starved: bool,
     /// The request at the front can only be executed when no reply is missing.
@@ -98,6 +100,7 @@ pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, cli
         stream,
         buf: BytesMut::new(),
         decoder: Decoder::default(),
+        likely: None,
         starved: false,
         wait: false,
         input_ended: false,
@@ -242,12 +245,12 @@ impl<S: Service> Connection<S> {
                 Err(error) => return BatchEnd::Error(error),
             };
             let args = self.decoder.args(&self.buf[at..], &decoded);
-            let likely = batch.last().and_then(Request::known).map(|(found, _)| found);
-            let found = (!args.is_empty()).then(|| lookup(args, likely));
-            let hint = match &found {
-                Some(Ok(found)) => self.worker.service.hint(*found, args),
-                _ => 0,
-            };
+            let found = (!args.is_empty()).then(|| lookup(args, self.likely));
+            let mut hint = 0;
+            if let Some(Ok(found)) = found {
+                self.likely = Some(found);
+                hint = self.worker.service.hint(found, args);
+            }
             let length = decoded.length;
             batch.push(Request { at, decoded, found, hint });
             at += length;

@@ -261,7 +261,8 @@ async fn tend(server: Arc<Server>) {
         let now = server.now_us() / 1000;
         if now >= looked_at + TICK_MS {
             looked_at = now;
-            let (allocated, _, resident) = process::allocator();
+            let full = store.budget.is_nearly_full();
+            let (allocated, _, resident) = if full { process::allocator() } else { (0, 0, 0) };
             store.note_spare(resident.saturating_sub(allocated));
         }
         let active = server.active_expire.load(Relaxed);

@@ -48,6 +48,12 @@ impl Budget {
         self.held_back.store(0, Relaxed);
     }
 
+    /// Whether so much is used that something might be held back for want of room.
+    pub fn is_nearly_full(&self) -> bool {
+        let limit = self.limit();
+        limit != 0 && self.used() as u64 >= limit - limit / HELD_BACK_PART
+    }
+
     /// Takes off the limit what the process holds without use, `spare` bytes, as far as that is more than is
     /// tolerated, and as much again, since what is evicted leaves holes itself at first: sizes that change quickly make
     /// some for a while, and resident memory is what there is a limit for. A policy that may find nothing to evict gets

@@ -12,11 +12,12 @@
 
 use super::arena::{Arena, NONE};
 use super::classes::{CELL_BYTES_MAX, cell_size};
+use super::hash::KeyHasher;
 use super::large::{Large, Slab};
 use super::pool::Pool;
 use super::value::Str;
 use bytes::Bytes;
-use std::hash::{BuildHasher, RandomState};
+
 use std::sync::Arc;
 
 const HEADER_BYTES: usize = 16;
@@ -51,6 +52,14 @@ impl Meta {
     fn new(key_len: usize, value_len: usize, db: u8) -> Self {
         let lengths = key_len as u32 | (value_len as u32) << Self::VALUE_AT;
         Meta(lengths | u32::from(db) << Self::DB_AT)
+    }
+
+    /// That of the entry in this cell.
+    #[inline]
+    fn of(cell: &[u8]) -> Self {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&cell[META..STAMP]);
+        Meta(u32::from_le_bytes(bytes))
     }
 
     /// Bytes of the key in the cell.
@@ -151,12 +160,11 @@ impl Content<'_> {
 pub(super) struct Entries {
     pub(super) arena: Arena,
     large: Slab,
-    /// SipHash-1-3 with a random key: a client cannot choose keys that collide.
-    hasher: RandomState,
+    hasher: KeyHasher,
 }
 
 impl Entries {
-    pub(super) fn new(pool: Arc<Pool>, hasher: RandomState) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, hasher: KeyHasher) -> Self {
         Entries { arena: Arena::new(pool), large: Slab::default(), hasher }
     }
 
@@ -195,10 +203,10 @@ impl Entries {
 
     /// When it expires, in milliseconds since 1970; 0 means never.
     pub(super) fn expires_at(&self, handle: u32) -> u64 {
-        if !self.meta(handle).expires() {
+        let cell = self.arena.cell(handle);
+        if !Meta::of(cell).expires() {
             return 0;
         }
-        let cell = self.arena.cell(handle);
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&cell[EXPIRES_AT..WHEEL_NEXT]);
         u64::from_le_bytes(bytes)
@@ -227,7 +235,8 @@ impl Entries {
     }
 
     pub(super) fn key(&self, handle: u32) -> &[u8] {
-        let (cell, meta) = (self.arena.cell(handle), self.meta(handle));
+        let cell = self.arena.cell(handle);
+        let meta = Meta::of(cell);
         if meta.has_long_key() {
             return &self.large.get(self.number(handle)).key;
         }
@@ -235,7 +244,8 @@ impl Entries {
     }
 
     pub(super) fn value(&self, handle: u32) -> Str<'_> {
-        let (cell, meta) = (self.arena.cell(handle), self.meta(handle));
+        let cell = self.arena.cell(handle);
+        let meta = Meta::of(cell);
         if meta.is_large() {
             return Str::Shared(&self.large.get(self.number(handle)).value);
         }
@@ -244,12 +254,17 @@ impl Entries {
 
     /// Whether it is the entry of this key.
     pub(super) fn is(&self, handle: u32, db: u8, key: &[u8]) -> bool {
-        self.meta(handle).db() == db && self.key(handle) == key
+        let cell = self.arena.cell(handle);
+        let meta = Meta::of(cell);
+        if meta.has_long_key() {
+            return meta.db() == db && self.key(handle) == key;
+        }
+        meta.db() == db && &cell[meta.key_at()..meta.value_at()] == key
     }
 
     /// The half of a key's hash that a shard uses.
     pub(super) fn hash(&self, handle: u32) -> u32 {
-        self.hasher.hash_one(self.key(handle)) as u32
+        self.hasher.hash(self.key(handle)) as u32
     }
 
     /// Bytes that an entry takes.

@@ -98,7 +98,15 @@ impl Eviction {
     }
 
     /// Goes on with a change of policy, by at most so many keys. Answers whether there is more to do.
+    #[inline]
     pub(super) fn proceed(&mut self, entries: &mut Entries, index: &Index, steps: usize) -> bool {
+        if self.change == Change::Done {
+            return false;
+        }
+        self.advance(entries, index, steps)
+    }
+
+    fn advance(&mut self, entries: &mut Entries, index: &Index, steps: usize) -> bool {
         for _ in 0..steps {
             match self.change {
                 Change::Done => return false,

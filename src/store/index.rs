@@ -89,13 +89,10 @@ impl Index {
         let mut number = self.number(hash);
         loop {
             let bucket = self.bucket(number);
-            let mut found = matches(bucket, tag);
-            while found != 0 {
-                let handle = handle(bucket, found.trailing_zeros() as usize);
+            for handle in matches(bucket, tag) {
                 if handle != NONE && is_it(handle) {
                     return Some(handle);
                 }
-                found &= found - 1;
             }
             number = next(bucket)?;
         }
@@ -253,7 +250,7 @@ impl Index {
         &mut runs[at / PER_RUN].as_chunks_mut().0[at % PER_RUN]
     }
 
-    /// The bucket and slot of an entry.
+    /// Bucket and slot of an entry.
     fn place(&self, hash: u32, handle: u32) -> (u32, usize) {
         let mut number = self.number(hash);
         loop {
@@ -392,21 +389,25 @@ fn set_next(bucket: &mut Bucket, next: u32) {
     bucket[NEXT..].copy_from_slice(&next.to_le_bytes());
 }
 
-/// The slots whose tag is this one, as bits; free slots among them for tag 0.
+/// The handles whose tag is this one, and maybe others behind them; free slots are among them for tag 0.
 #[inline]
-fn matches(bucket: &Bucket, tag: u8) -> u32 {
-    let mut bits = 0;
-    for (slot, &other) in bucket[TAGS..].iter().enumerate() {
-        bits |= u32::from(other == tag) << slot;
-    }
-    bits & ((1 << SLOTS) - 1)
+fn matches(bucket: &Bucket, tag: u8) -> impl Iterator<Item = u32> {
+    const ONES: u128 = u128::MAX / 0xFF;
+    let tags = u128::from_le_bytes(bucket.as_chunks().0[TAGS / 16]);
+    let differences = tags ^ (ONES * u128::from(tag));
+    let zeros = differences.wrapping_sub(ONES) & !differences & (ONES << 7);
+    let mut found = zeros & ((1 << (8 * SLOTS)) - 1);
+    std::iter::from_fn(move || {
+        let slot = (found != 0).then(|| found.trailing_zeros() as usize / 8)?;
+        found &= found - 1;
+        Some(handle(bucket, slot))
+    })
 }
 
 /// The first entry with this tag.
+#[inline]
 fn likely(bucket: &Bucket, tag: u8) -> Option<u32> {
-    let found = matches(bucket, tag);
-    let slot = (found != 0).then_some(found.trailing_zeros() as usize)?;
-    Some(handle(bucket, slot)).filter(|&handle| handle != NONE)
+    matches(bucket, tag).next().filter(|&handle| handle != NONE)
 }
 
 #[cfg(test)]

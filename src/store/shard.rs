@@ -4,6 +4,7 @@
 use super::arena::NONE;
 use super::entry::{Content, Entries};
 use super::evict::Eviction;
+use super::hash::KeyHasher;
 use super::index::{Hashes, Index};
 use super::keyspace::View;
 use super::large::Large;
@@ -13,7 +14,7 @@ use super::value::{Str, Value};
 use super::wheel::Wheel;
 use super::{Ahead, Budget, DATABASES, Policy};
 use bytes::{Bytes, BytesMut};
-use std::hash::RandomState;
+
 use std::sync::Arc;
 
 /// Entries that one operation moves at most to empty a sparse run.
@@ -64,7 +65,7 @@ pub struct Shard {
     /// Since start or `CONFIG RESETSTAT`.
     pub stats: ShardStats,
     pub(super) dbs: [DbStats; DATABASES],
-    hasher: RandomState,
+    hasher: KeyHasher,
     pool: Arc<Pool>,
 }
 
@@ -79,12 +80,7 @@ impl Hashes for Entries {
 }
 
 impl Shard {
-    pub(super) fn new(
-        pool: Arc<Pool>,
-        hasher: RandomState,
-        policy: Policy,
-        budget: &Budget,
-    ) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, hasher: KeyHasher, policy: Policy, budget: &Budget) -> Self {
         let mut shard = Shard {
             entries: Entries::new(pool.clone(), hasher.clone()),
             index: Index::new(pool.clone()),

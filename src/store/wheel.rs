@@ -182,12 +182,12 @@ fn digit(tick: u64, level: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::entry::Content;
+    use super::super::hash::KeyHasher;
     use super::super::pool::Pool;
     use super::super::value::Str;
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
-    use std::hash::RandomState;
 
     fn entry(entries: &mut Entries, number: u32, expires_at: u64) -> u32 {
         let (key, value) = (number.to_be_bytes(), Str::Slice(&[]));
@@ -207,7 +207,7 @@ mod tests {
             work in 1usize..10,
         ) {
             let mut now = 1_763_000_000_123u64;
-            let mut entries = Entries::new(Pool::new(), RandomState::new());
+            let mut entries = Entries::new(Pool::new(), KeyHasher::new());
             let (mut wheel, mut model) = (Wheel::new(), BTreeMap::new());
             for (number, ttl) in ttls.into_iter().enumerate() {
                 let at = now.saturating_add(ttl);
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_soonest_is_known_to_within_a_slot() {
-        let mut entries = Entries::new(Pool::new(), RandomState::new());
+        let mut entries = Entries::new(Pool::new(), KeyHasher::new());
         let (mut wheel, now) = (Wheel::new(), 1_763_000_000_000);
         for number in 0..2000u32 {
             let ttl = 1000 + u64::from(number.wrapping_mul(0x9E37_79B1)) % 5_000_000;
