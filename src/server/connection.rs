@@ -174,8 +174,6 @@ impl<S: Service> Connection<S> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // No buffer is taken before there is something to put into it.
-        std::task::ready!(self.stream.poll_read_ready(cx))?;
         if self.buf.is_empty() {
             self.take_buffer();
         }
@@ -207,12 +205,14 @@ impl<S: Service> Connection<S> {
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut replies = self.replies.borrow_mut();
         while !replies.ready.is_empty() {
-            match self.stream.poll_write_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => return Ok(false),
-            }
             let written = replies.ready.write_to(|slices| self.stream.try_write(slices))?;
             add(&self.worker.stats.net_out, written as u64);
+            if !replies.ready.is_empty() {
+                match self.stream.poll_write_ready(cx) {
+                    Poll::Ready(ready) => ready?,
+                    Poll::Pending => return Ok(false),
+                }
+            }
         }
         Ok(true)
     }
@@ -360,7 +360,12 @@ impl<S: Service> Connection<S> {
         }
         batch.clear();
         *worker.batch.borrow_mut() = batch;
-        self.buf.advance(consumed);
+        if consumed == self.buf.len() {
+            // Clearing keeps the room; advancing would creep through it.
+            self.buf.clear();
+        } else {
+            self.buf.advance(consumed);
+        }
         if consumed > 0 {
             let queued = self.session.queue.as_ref().map_or(-1, |q| q.commands.len() as i32);
             let output = self.replies.borrow().bytes();
