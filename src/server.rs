@@ -4,6 +4,7 @@
 mod clients;
 mod connection;
 mod dispatch;
+mod late;
 mod listener;
 mod replies;
 mod session;

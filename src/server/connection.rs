@@ -2,6 +2,7 @@
 //! one gathered write.
 
 use super::dispatch::{Call, Outcome, Service, dispatch};
+use super::late::Late;
 use super::stream::Stream;
 use super::{Client, Replies, Server, Session};
 use crate::command::{Found, lookup};
@@ -40,6 +41,8 @@ pub(super) struct Worker<S> {
     pub(super) stats: Arc<WorkerStats>,
     /// The read buffer of whichever connection is reading: an idle connection holds none.
     pub(super) read_buffer: RefCell<BytesMut>,
+    /// Who waits for the rest of a batch.
+    pub(super) late: Rc<Late>,
     /// The requests at hand of whichever connection is executing.
     pub(super) batch: RefCell<Vec<Request>>,
 }
@@ -95,7 +98,7 @@ struct Connection<S> {
 pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, client: Arc<Client>) {
     let mut connection = Connection {
         session: Session::new(client.clone(), &worker.server),
-        replies: Rc::new(RefCell::new(Replies::new(client))),
+        replies: Rc::new(RefCell::new(Replies::new(client, worker.late.clone()))),
         worker,
         stream,
         buf: BytesMut::new(),
@@ -368,7 +371,10 @@ impl<S: Service> Connection<S> {
         }
         if consumed > 0 {
             let queued = self.session.queue.as_ref().map_or(-1, |q| q.commands.len() as i32);
-            let output = self.replies.borrow().bytes();
+            let mut replies = self.replies.borrow_mut();
+            replies.end_batch();
+            let output = replies.bytes();
+            drop(replies);
             let command = last.unwrap_or(u16::MAX);
             self.session.client.note(now, command, queued, self.buf.len(), output);
         }

@@ -2,12 +2,19 @@
 //! them the places of those that still wait for a node.
 
 use super::Client;
+use super::late::Late;
 use crate::resp::Output;
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// How long a reply is thought to be before the first one has come, in bytes.
 const REPLY_BYTES_ASSUMED: usize = 8 * 1024;
+/// Bytes that are written although replies of the same batch are missing.
+const TOGETHER_BYTES_MAX: usize = 16 * 1024;
+/// Buffers kept for replies that come early.
+const SPARE_MAX: usize = 16;
 
 /// The queue of a connection's replies.
 pub struct Replies {
@@ -29,6 +36,13 @@ pub struct Replies {
     pub muted: bool,
     void: Output,
     client: Arc<Client>,
+    /// The numbers of the places behind the last ones of batches that are not complete.
+    batches: VecDeque<u64>,
+    /// The batch that replies which are ready wait for; 0 is none.
+    awaited: Rc<Cell<u64>>,
+    late: Rc<Late>,
+    /// Empty, for replies that come early.
+    spare: Vec<Output>,
 }
 
 enum Place {
@@ -40,7 +54,7 @@ enum Place {
 
 impl Replies {
     /// The replies of a connection.
-    pub fn new(client: Arc<Client>) -> Self {
+    pub(super) fn new(client: Arc<Client>, late: Rc<Late>) -> Self {
         Replies {
             ready: Output::default(),
             places: VecDeque::new(),
@@ -52,6 +66,10 @@ impl Replies {
             muted: false,
             void: Output::default(),
             client,
+            batches: VecDeque::new(),
+            awaited: Rc::default(),
+            late,
+            spare: Vec::new(),
         }
     }
 
@@ -81,7 +99,8 @@ impl Replies {
             return &mut self.ready;
         }
         if !matches!(self.places.back(), Some(Place::Filled(_))) {
-            self.places.push_back(Place::Filled(Output::default()));
+            let output = self.spare.pop().unwrap_or_default();
+            self.places.push_back(Place::Filled(output));
         }
         match self.places.back_mut() {
             Some(Place::Filled(output)) => output,
@@ -98,6 +117,14 @@ impl Replies {
         self.first + self.places.len() as u64 - 1
     }
 
+    /// Ends a batch: the replies to the requests since the last end are written together.
+    pub fn end_batch(&mut self) {
+        let end = self.first + self.places.len() as u64;
+        if self.waiting > 0 && self.batches.back() != Some(&end) {
+            self.batches.push_back(end);
+        }
+    }
+
     /// Fills a place that was kept. Wakes the connection when there is something to write.
     pub fn fill(&mut self, place: u64, reply: &[u8]) {
         let Some(index) = place.checked_sub(self.first).map(|index| index as usize) else { return };
@@ -110,7 +137,7 @@ impl Replies {
         self.recent = reply.len().max(self.recent - self.recent / 8);
         let reply = if muted { &[] } else { reply };
         if index > 0 {
-            let mut output = Output::default();
+            let mut output = self.spare.pop().unwrap_or_default();
             output.extend(reply);
             self.early += output.len();
             *slot = Place::Filled(output);
@@ -118,8 +145,19 @@ impl Replies {
         }
         self.ready.extend(reply);
         self.advance();
-        // Also when nothing is to be written: the connection may be waiting for room in its queue.
-        self.client.waker.wake();
+        let batches = self.batches.len();
+        while self.batches.front().is_some_and(|&end| end <= self.first) {
+            self.batches.pop_front();
+        }
+        let whole = self.batches.len() < batches || batches == 0;
+        if whole || self.ready.len() >= TOGETHER_BYTES_MAX {
+            self.awaited.set(0);
+            // Also when nothing is to be written: the connection may be waiting for room in its queue.
+            self.client.waker.wake();
+        } else if self.awaited.get() == 0 {
+            self.awaited.set(self.batches[0]);
+            self.late.add(&self.client, &self.awaited);
+        }
     }
 
     /// Moves the replies at the front that are there behind those that are ready.
@@ -129,6 +167,9 @@ impl Replies {
         while let Some(Place::Filled(output)) = self.places.front_mut() {
             self.early = self.early.saturating_sub(output.len());
             self.ready.append(output);
+            if self.spare.len() < SPARE_MAX {
+                self.spare.push(std::mem::take(output));
+            }
             self.places.pop_front();
             self.first += 1;
         }
@@ -141,7 +182,7 @@ mod tests {
     use crate::server::Clients;
 
     fn replies() -> Replies {
-        Replies::new(Clients::default().register(String::new(), String::new(), 0))
+        Replies::new(Clients::default().register(String::new(), String::new(), 0), Rc::default())
     }
 
     #[test]
@@ -162,6 +203,30 @@ mod tests {
         assert_eq!((replies.waiting(), replies.expected_bytes()), (0, 0));
         replies.writer().extend(b"7");
         assert_eq!(replies.ready.take(), "7");
+    }
+
+    #[test]
+    fn replies_of_a_batch_leave_together() {
+        let mut replies = replies();
+        let (one, two) = (replies.reserve(10), replies.reserve(10));
+        replies.end_batch();
+        let three = replies.reserve(10);
+        replies.end_batch();
+        let woken = |replies: &Replies| replies.awaited.get() == 0;
+        replies.fill(one, b"1");
+        assert!(!woken(&replies));
+        replies.fill(three, b"3");
+        assert!(!woken(&replies));
+        replies.fill(two, b"2");
+        assert!(woken(&replies));
+        assert_eq!(replies.ready.take(), "123");
+        // A long reply does not wait.
+        let (four, five) = (replies.reserve(10), replies.reserve(10));
+        replies.end_batch();
+        replies.fill(four, &[b'4'; TOGETHER_BYTES_MAX]);
+        assert!(woken(&replies));
+        replies.fill(five, b"5");
+        assert!(woken(&replies) && replies.batches.is_empty());
     }
 
     #[test]

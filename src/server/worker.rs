@@ -96,8 +96,10 @@ where
                     service: make(index),
                     server,
                     read_buffer: RefCell::new(BytesMut::new()),
+                    late: Rc::default(),
                     batch: RefCell::default(),
                 });
+                tokio::task::spawn_local(worker.late.clone().tend());
                 if let Some((listeners, seats)) = acceptor {
                     tokio::task::spawn_local(accept(worker.server.clone(), listeners, seats));
                     tokio::task::spawn_local(upkeep(worker.server.clone()));

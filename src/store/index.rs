@@ -198,7 +198,7 @@ impl Index {
         u32::try_from(start + width).ok()
     }
 
-    /// Visits the entries of a bucket chosen by `number` below the bound it is given.
+    /// Visits the entries of a bucket that `number` chooses below a bound.
     pub(super) fn visit_random(&self, number: impl FnOnce(u32) -> u32, visit: impl FnMut(u32)) {
         self.visit(number(self.buckets), visit);
     }
@@ -381,8 +381,7 @@ fn set(bucket: &mut Bucket, slot: usize, handle: u32, tag: u8) {
 /// The overflow bucket that a bucket goes on in.
 #[inline]
 fn next(bucket: &Bucket) -> Option<u32> {
-    let next = u32::from_le_bytes(bucket.as_chunks::<4>().0[NEXT / 4]);
-    (next != 0).then_some(next)
+    Some(handle(bucket, NEXT / 4)).filter(|&next| next != 0)
 }
 
 fn set_next(bucket: &mut Bucket, next: u32) {
@@ -395,8 +394,8 @@ fn matches(bucket: &Bucket, tag: u8) -> impl Iterator<Item = u32> {
     const ONES: u128 = u128::MAX / 0xFF;
     let tags = u128::from_le_bytes(bucket.as_chunks().0[TAGS / 16]);
     let differences = tags ^ (ONES * u128::from(tag));
-    let zeros = differences.wrapping_sub(ONES) & !differences & (ONES << 7);
-    let mut found = zeros & ((1 << (8 * SLOTS)) - 1);
+    let mut found = differences.wrapping_sub(ONES) & !differences & (ONES << 7);
+    found &= (1 << (8 * SLOTS)) - 1;
     std::iter::from_fn(move || {
         let slot = (found != 0).then(|| found.trailing_zeros() as usize / 8)?;
         found &= found - 1;

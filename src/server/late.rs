@@ -1,0 +1,95 @@
+//! Replies to requests that came together leave together, in one write: those that are there wait for the rest of their
+//! batch. But not for long, since a node may be slow, or not answer at all.
+
+use super::Client;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How long replies wait for others: between one and three of these.
+const ROUND: Duration = Duration::from_millis(1);
+
+/// The clients of a worker that are kept waiting for the rest of a batch.
+#[derive(Default)]
+pub(super) struct Late {
+    /// Since this round, and since the one before.
+    lists: RefCell<[Vec<Waiting>; 2]>,
+    some: Notify,
+}
+
+/// A client, and the batch it waits for, as long as the cell says that it still does.
+struct Waiting {
+    client: Arc<Client>,
+    batch: u64,
+    current: Rc<Cell<u64>>,
+}
+
+impl Late {
+    /// Keeps a client waiting for the batch that `current` names.
+    pub(super) fn add(&self, client: &Arc<Client>, current: &Rc<Cell<u64>>) {
+        let waiting =
+            Waiting { client: client.clone(), batch: current.get(), current: current.clone() };
+        let [newer, older] = &mut *self.lists.borrow_mut();
+        if newer.is_empty() && older.is_empty() {
+            self.some.notify_one();
+        }
+        newer.push(waiting);
+    }
+
+    /// Wakes those who have waited long enough.
+    pub(super) async fn tend(self: Rc<Self>) {
+        loop {
+            self.some.notified().await;
+            loop {
+                tokio::time::sleep(ROUND).await;
+                let [newer, older] = &mut *self.lists.borrow_mut();
+                for waiting in older.drain(..) {
+                    if waiting.current.get() == waiting.batch {
+                        waiting.current.set(0);
+                        waiting.client.waker.wake();
+                    }
+                }
+                std::mem::swap(newer, older);
+                if older.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Clients;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn nobody_waits_for_long() {
+        let late = Rc::<Late>::default();
+        for (complete, expected) in [(true, 0), (false, 1)] {
+            let client = Clients::default().register(String::new(), String::new(), 0);
+            let (wakes, batch) = (Arc::<Wakes>::default(), Rc::new(Cell::new(1)));
+            client.waker.register(&wakes.clone().into());
+            late.add(&client, &batch);
+            if complete {
+                batch.set(0);
+            }
+            let tend = late.clone().tend();
+            assert!(tokio::time::timeout(50 * ROUND, tend).await.is_err());
+            assert_eq!((wakes.0.load(Relaxed), batch.get()), (expected, 0));
+        }
+    }
+}
