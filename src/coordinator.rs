@@ -2,10 +2,12 @@
 //! they answer.
 
 mod gather;
+mod handshake;
 mod info;
 mod link;
 mod merge;
 mod plan;
+mod queue;
 mod transaction;
 
 pub use link::Settings;
@@ -17,8 +19,9 @@ use crate::server::{Call, Outcome, Queue, Server, Service};
 use crate::store::{Ahead, Keyspace};
 use bytes::Bytes;
 use gather::{Gather, Join};
-use link::{Link, Target};
+use link::Link;
 use plan::{Part, Planned};
+use queue::Target;
 use std::rc::Rc;
 use std::sync::Arc;
 

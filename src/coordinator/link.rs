@@ -1,12 +1,14 @@
 //! The link to one node: a connection that carries the requests of all clients of a worker, pipelined, and hands
 //! each reply to whom it belongs. It comes back by itself when it breaks.
 
-use super::gather::{Gather, NodeReply, count_error, encode_error};
+use super::gather::{NodeReply, count_error, encode_error};
+use super::handshake::connect;
+use super::queue::{InFlight, Queue, Target};
 use crate::config::Id;
-use crate::resp::{ArgsBuf, Error, Framer, Output, Proto};
+use crate::resp::{Error, Framer, Proto};
 use crate::server::{Replies, Server};
 use crate::stats::WorkerStats;
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::anyhow;
 use bytes::{Buf, Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,15 +17,17 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, sleep_until, timeout};
 
 /// Pauses between attempts to connect: doubled from the least to the most, with jitter.
 const RETRY_MIN: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_millis(1000);
+/// A connection that held for so long is followed by another at once when it breaks.
+const STABLE: Duration = Duration::from_millis(100);
 /// Bytes read at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Reads before others on the worker get their turn.
@@ -39,16 +43,6 @@ pub struct Settings {
     pub name: String,
 }
 
-/// Whom a reply belongs to.
-pub(super) enum Target {
-    /// A client, whose request was forwarded as it was.
-    Client { replies: Rc<RefCell<Replies>>, place: u64, command: u16, started: Instant },
-    /// A request with parts at several nodes.
-    Part { gather: Rc<RefCell<Gather>>, index: usize },
-    /// Nobody.
-    Discard,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     /// Nobody has asked for it yet.
@@ -58,26 +52,6 @@ enum State {
     Up,
     /// Requests fail at once; attempts go on.
     Down,
-}
-
-struct InFlight {
-    target: Target,
-    /// Where its request begins in all that was ever sent.
-    begin: u64,
-    /// Where it ends.
-    end: u64,
-    since: Instant,
-}
-
-#[derive(Default)]
-struct Queue {
-    out: Output,
-    in_flight: VecDeque<InFlight>,
-    /// Bytes that were ever queued.
-    queued: u64,
-    /// The database that the last request leaves the link in, if that is known.
-    db: Option<u8>,
-    waker: Option<Waker>,
 }
 
 /// A link to a node.
@@ -131,33 +105,7 @@ impl Link {
         if self.state.get() == State::Down {
             return finish(target, Err(Error::CLUSTER_DOWN), since, &self.stats);
         }
-        let mut queue = self.queue.borrow_mut();
-        let queue = &mut *queue;
-        let before = queue.out.len();
-        let begin = queue.queued;
-        let first = queue.in_flight.len();
-        let in_flight = |target| InFlight { target, begin, end: begin, since };
-        if queue.db != Some(db) {
-            queue.db = Some(db);
-            select(db).args().encode_into(queue.out.buffer());
-            queue.in_flight.push_back(in_flight(Target::Discard));
-        }
-        for _ in 0..preamble {
-            queue.in_flight.push_back(in_flight(Target::Discard));
-        }
-        encode(queue.out.buffer());
-        queue.queued += (queue.out.len() - before) as u64;
-        queue.in_flight.push_back(in_flight(target));
-        // The requests of a group count as one: they are sent together.
-        for request in queue.in_flight.iter_mut().skip(first) {
-            request.end = queue.queued;
-        }
-        // Once for all requests that are queued before the link gets its turn.
-        if before == 0
-            && let Some(waker) = queue.waker.take()
-        {
-            waker.wake();
-        }
+        self.queue.borrow_mut().push(db, preamble, since, target, encode);
     }
 
     /// The last request may have left the link in any database: the next one selects its own.
@@ -169,25 +117,19 @@ impl Link {
         Duration::from_millis(self.server.config.number(id))
     }
 
-    /// Fails everything in flight. What was not sent certainly did not run.
-    fn fail_all(&self, why: &str) {
-        let (failed, sent) = {
-            let mut queue = self.queue.borrow_mut();
-            let sent = queue.queued - queue.out.len() as u64;
-            queue.out = Output::default();
-            queue.db = None;
-            (std::mem::take(&mut queue.in_flight), sent)
-        };
-        for InFlight { target, begin, since, .. } in failed {
-            let error = if begin < sent {
-                Error::from(format!(
-                    "ERR node {} {why}; the command may or may not have run",
-                    self.addr
-                ))
-            } else {
-                Error::CLUSTER_DOWN
-            };
-            finish(target, Err(error), since, &self.stats);
+    /// Fails what is in flight, all of it or only what was sent. What was not sent certainly did not run.
+    fn fail(&self, all: bool, why: &str) {
+        let (sent, unsent) = self.queue.borrow_mut().fail(all);
+        if !sent.is_empty() {
+            let text = format!("ERR node {} {why}; the command may or may not have run", self.addr);
+            self.finish_with(sent, Error::from(text));
+        }
+        self.finish_with(unsent, Error::CLUSTER_DOWN);
+    }
+
+    fn finish_with(&self, failed: VecDeque<InFlight>, error: Error) {
+        for InFlight { target, since, .. } in failed {
+            finish(target, Err(error.clone()), since, &self.stats);
         }
     }
 
@@ -195,10 +137,6 @@ impl Link {
     fn speaks(&self) -> bool {
         self.worker == 0 && self.proto == Proto::Resp2
     }
-}
-
-fn select(db: u8) -> ArgsBuf {
-    ArgsBuf::build(&[b"SELECT", db.to_string().as_bytes()])
 }
 
 /// Hands a reply over.
@@ -240,7 +178,11 @@ async fn run(link: Rc<Link>) {
     let mut pause = RETRY_MIN;
     let mut complained = false;
     loop {
-        let connected = timeout(link.timeout(Id::ConnectTimeoutMs), connect(&link)).await;
+        let connected = timeout(
+            link.timeout(Id::ConnectTimeoutMs),
+            connect(&link.addr, link.proto, &link.settings),
+        )
+        .await;
         let connected = connected.unwrap_or_else(|_| {
             let ms = link.server.config.number(Id::ConnectTimeoutMs);
             Err(anyhow!("no answer within {ms} ms"))
@@ -252,16 +194,26 @@ async fn run(link: Rc<Link>) {
                 }
                 (complained, pause) = (false, RETRY_MIN);
                 link.state.set(State::Up);
-                let error = serve(&link, &mut stream).await;
+                let began = Instant::now();
+                let ended = serve(&link, &mut stream).await;
                 if link.server.is_stopping() {
-                    return link.fail_all("is being left, as the coordinator stops");
+                    return link.fail(true, "is being left, as the coordinator stops");
                 }
-                anyhow!(error)
+                match ended {
+                    // The node may be well: what was not sent waits for the next connection.
+                    Ended::Lost(reason) if began.elapsed() >= STABLE => {
+                        tracing::debug!(node = link.addr, reason, "connecting again");
+                        link.state.set(State::Connecting);
+                        link.fail(false, &reason);
+                        continue;
+                    }
+                    Ended::Lost(reason) | Ended::Silent(reason) => anyhow!(reason),
+                }
             }
             Err(error) => error,
         };
         link.state.set(State::Down);
-        link.fail_all(&format!("{ended:#}"));
+        link.fail(true, &format!("{ended:#}"));
         if !complained && link.speaks() {
             tracing::warn!(
                 node = link.addr,
@@ -279,60 +231,8 @@ async fn run(link: Rc<Link>) {
     }
 }
 
-/// Connects and shakes hands: password, protocol version, slot table, and a sign of life, since a frozen node's
-/// kernel accepts connections too.
-async fn connect(link: &Link) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(&link.addr).await.context("cannot connect")?;
-    stream.set_nodelay(true)?;
-    let settings = &link.settings;
-    let password = settings.password.as_deref().unwrap_or_default().as_bytes();
-    let mut requests: Vec<Vec<&[u8]>> = Vec::new();
-    match (link.proto, password) {
-        (Proto::Resp2, b"") => {}
-        (Proto::Resp2, password) => requests.push(vec![b"AUTH", password]),
-        (Proto::Resp3, b"") => requests.push(vec![b"HELLO", b"3"]),
-        (Proto::Resp3, password) => {
-            requests.push(vec![b"HELLO", b"3", b"AUTH", b"default", password])
-        }
-    }
-    requests.push(vec![b"LARDER", b"TABLE", settings.table.as_bytes(), settings.name.as_bytes()]);
-    requests.push(vec![b"CLIENT", b"SETNAME", b"larder-coordinator"]);
-    requests.push(vec![b"PING"]);
-    let mut out = BytesMut::new();
-    for request in &requests {
-        ArgsBuf::build(request).args().encode_into(&mut out);
-    }
-    stream.write_all(&out).await.context("cannot send the handshake")?;
-    let (mut framer, mut buf) = (Framer::default(), BytesMut::new());
-    for request in &requests {
-        let length = loop {
-            match framer.frame(&buf).map_err(|_| anyhow!("it does not speak the Redis protocol"))? {
-                Some(length) => break length,
-                None if stream.read_buf(&mut buf).await? == 0 => bail!("it closed the connection"),
-                None => {}
-            }
-        };
-        let reply = buf.split_to(length);
-        let text = String::from_utf8_lossy(&reply[1..]).trim_end().to_owned();
-        let unknown = text.starts_with("ERR unknown command");
-        match (reply[0], request[0]) {
-            (b'-', b"LARDER") if unknown => {}
-            (b'-', b"CLIENT") => {}
-            (b'-', _) if text.starts_with("NOAUTH") => {
-                bail!("it asks for a password: name a file with it by --node-password-file")
-            }
-            (b'-', _) if text.starts_with("WRONGPASS") || request[0] == b"AUTH" => {
-                bail!("it refuses the password in --node-password-file: {text}")
-            }
-            (b'-', _) => bail!("it answers: {text}"),
-            _ => {}
-        }
-    }
-    Ok(stream)
-}
-
 /// Carries requests and replies until the connection breaks; answers why it did.
-async fn serve(link: &Rc<Link>, stream: &mut TcpStream) -> String {
+async fn serve(link: &Rc<Link>, stream: &mut TcpStream) -> Ended {
     let mut carrier = Carrier {
         link,
         stream,
@@ -342,6 +242,14 @@ async fn serve(link: &Rc<Link>, stream: &mut TcpStream) -> String {
         progress: Instant::now(),
     };
     std::future::poll_fn(|cx| carrier.poll(cx)).await
+}
+
+/// Why a connection is over.
+enum Ended {
+    /// It was closed or broke.
+    Lost(String),
+    /// The node does not answer: the next connection would not help.
+    Silent(String),
 }
 
 struct Carrier<'a> {
@@ -357,20 +265,22 @@ struct Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         for _ in 0..READS_PER_TURN {
             if let Err(error) = self.write(cx) {
-                return Poll::Ready(format!("broke the connection ({error})"));
+                return Poll::Ready(Ended::Lost(format!("broke the connection ({error})")));
             }
             match self.read(cx) {
-                Poll::Ready(Ok(0)) => return Poll::Ready("closed the connection".to_owned()),
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Ended::Lost("closed the connection".to_owned()));
+                }
                 Poll::Ready(Ok(_)) => {
                     if let Err(reason) = self.deliver() {
-                        return Poll::Ready(reason);
+                        return Poll::Ready(Ended::Lost(reason));
                     }
                 }
                 Poll::Ready(Err(error)) => {
-                    return Poll::Ready(format!("broke the connection ({error})"));
+                    return Poll::Ready(Ended::Lost(format!("broke the connection ({error})")));
                 }
                 Poll::Pending => {
                     self.link.queue.borrow_mut().waker = Some(cx.waker().clone());
@@ -390,7 +300,7 @@ impl Carrier<'_> {
                 Poll::Ready(ready) => ready?,
                 Poll::Pending => break,
             }
-            let sent = queue.queued - queue.out.len() as u64;
+            let sent = queue.sent();
             let written = queue.out.write_to(|slices| match slices {
                 [slice] => self.stream.try_write(slice),
                 _ => self.stream.try_write_vectored(slices),
@@ -450,7 +360,7 @@ impl Carrier<'_> {
     }
 
     /// Whether the oldest request has waited too long. The timer is only ever moved when it has run out.
-    fn check_deadline(&mut self, cx: &mut Context<'_>) -> Poll<String> {
+    fn check_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let allowed = self.link.timeout(Id::BackendTimeoutMs);
         loop {
             let oldest = self.link.queue.borrow().in_flight.front().map(|first| first.since);
@@ -466,7 +376,8 @@ impl Carrier<'_> {
             }
             self.deadline = None;
             if oldest.elapsed() >= allowed {
-                return Poll::Ready(format!("did not answer within {} ms", allowed.as_millis()));
+                let reason = format!("did not answer within {} ms", allowed.as_millis());
+                return Poll::Ready(Ended::Silent(reason));
             }
         }
     }

@@ -124,6 +124,11 @@ impl Output {
         }
     }
 
+    /// Drops so many bytes at the front, all there are at most.
+    pub fn discard(&mut self, bytes: usize) {
+        self.advance(bytes.min(self.len()));
+    }
+
     fn advance(&mut self, mut written: usize) {
         while written > 0 {
             let Some(first) = self.segments.front_mut() else {

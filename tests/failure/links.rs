@@ -91,3 +91,30 @@ fn passwords_of_nodes() {
     wait_for("the password fits now", NOTICE, || !failed(&conn.cmd("GET k")));
     assert_eq!(conn.cmd("GET k").text(), "v");
 }
+
+#[test]
+fn a_closed_connection_to_a_node_that_is_well() {
+    let node = Server::node(&[]);
+    let coordinator = Server::coordinator(&[&node], &[]);
+    let (mut conn, mut admin) = (coordinator.conn(), node.conn());
+    assert_eq!(conn.cmd("SET key value"), Value::Simple("OK".into()));
+    conn.cmd("SELECT 3");
+    assert_eq!(conn.cmd("SET key other"), Value::Simple("OK".into()));
+    let mut answered = 0;
+    for round in 0..20 {
+        // A link that breaks at once again waits before it comes back.
+        std::thread::sleep(Duration::from_millis(150));
+        assert!(admin.cmd("CLIENT KILL SKIPME yes").int() > 0);
+        let db = [0, 3][round % 2];
+        conn.cmd(&format!("SELECT {db}"));
+        match conn.cmd("GET key") {
+            // It was on its way.
+            Value::Error(text) => assert!(text.contains("may or may not have run"), "{text}"),
+            value => {
+                assert_eq!(value.text(), if db == 0 { "value" } else { "other" });
+                answered += 1;
+            }
+        }
+    }
+    assert!(answered > 0);
+}

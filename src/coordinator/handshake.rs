@@ -1,0 +1,59 @@
+//! The beginning of a link: what a coordinator says to a node first, and what it makes of the answers.
+
+use super::Settings;
+use crate::resp::{ArgsBuf, Framer, Proto};
+use anyhow::{Context, Result, anyhow, bail};
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Connects and shakes hands: password, protocol version, slot table, and a sign of life, since a frozen node's
+/// kernel accepts connections too.
+pub(super) async fn connect(addr: &str, proto: Proto, settings: &Settings) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(addr).await.context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    let password = settings.password.as_deref().unwrap_or_default().as_bytes();
+    let mut requests: Vec<Vec<&[u8]>> = Vec::new();
+    match (proto, password) {
+        (Proto::Resp2, b"") => {}
+        (Proto::Resp2, password) => requests.push(vec![b"AUTH", password]),
+        (Proto::Resp3, b"") => requests.push(vec![b"HELLO", b"3"]),
+        (Proto::Resp3, password) => {
+            requests.push(vec![b"HELLO", b"3", b"AUTH", b"default", password])
+        }
+    }
+    requests.push(vec![b"LARDER", b"TABLE", settings.table.as_bytes(), settings.name.as_bytes()]);
+    requests.push(vec![b"CLIENT", b"SETNAME", b"larder-coordinator"]);
+    requests.push(vec![b"PING"]);
+    let mut out = BytesMut::new();
+    for request in &requests {
+        ArgsBuf::build(request).args().encode_into(&mut out);
+    }
+    stream.write_all(&out).await.context("cannot send the handshake")?;
+    let (mut framer, mut buf) = (Framer::default(), BytesMut::new());
+    for request in &requests {
+        let length = loop {
+            match framer.frame(&buf).map_err(|_| anyhow!("it does not speak the Redis protocol"))? {
+                Some(length) => break length,
+                None if stream.read_buf(&mut buf).await? == 0 => bail!("it closed the connection"),
+                None => {}
+            }
+        };
+        let reply = buf.split_to(length);
+        let text = String::from_utf8_lossy(&reply[1..]).trim_end().to_owned();
+        let unknown = text.starts_with("ERR unknown command");
+        match (reply[0], request[0]) {
+            (b'-', b"LARDER") if unknown => {}
+            (b'-', b"CLIENT") => {}
+            (b'-', _) if text.starts_with("NOAUTH") => {
+                bail!("it asks for a password: name a file with it by --node-password-file")
+            }
+            (b'-', _) if text.starts_with("WRONGPASS") || request[0] == b"AUTH" => {
+                bail!("it refuses the password in --node-password-file: {text}")
+            }
+            (b'-', _) => bail!("it answers: {text}"),
+            _ => {}
+        }
+    }
+    Ok(stream)
+}

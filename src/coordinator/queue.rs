@@ -1,0 +1,170 @@
+//! The requests of a link: those that wait to be sent, and those that wait for their replies, in one order.
+
+use super::gather::Gather;
+use crate::resp::{ArgsBuf, Output};
+use crate::server::Replies;
+use bytes::BytesMut;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Instant;
+
+/// Whom a reply belongs to.
+pub(super) enum Target {
+    /// A client, whose request was forwarded as it was.
+    Client { replies: Rc<RefCell<Replies>>, place: u64, command: u16, started: Instant },
+    /// A request with parts at several nodes.
+    Part { gather: Rc<RefCell<Gather>>, index: usize },
+    /// Nobody.
+    Discard,
+}
+
+/// A request whose reply has not come.
+pub(super) struct InFlight {
+    pub(super) target: Target,
+    /// Where its request begins in all that was ever sent.
+    begin: u64,
+    /// Where it ends.
+    pub(super) end: u64,
+    pub(super) since: Instant,
+    /// The database it is for.
+    db: u8,
+}
+
+/// What is to be sent, and what is to be answered.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) out: Output,
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// Bytes that were ever queued.
+    queued: u64,
+    /// The database that the last request leaves the link in, if that is known.
+    pub(super) db: Option<u8>,
+    pub(super) waker: Option<Waker>,
+}
+
+impl Queue {
+    /// Appends a request for database `db`. Its reply, after `preamble` others that nobody wants, goes to `target`.
+    pub(super) fn push(
+        &mut self,
+        db: u8,
+        preamble: usize,
+        since: Instant,
+        target: Target,
+        encode: impl FnOnce(&mut BytesMut),
+    ) {
+        let before = self.out.len();
+        let begin = self.queued;
+        let first = self.in_flight.len();
+        let in_flight = |target| InFlight { target, begin, end: begin, since, db };
+        if self.db != Some(db) {
+            self.db = Some(db);
+            select(db).args().encode_into(self.out.buffer());
+            self.in_flight.push_back(in_flight(Target::Discard));
+        }
+        for _ in 0..preamble {
+            self.in_flight.push_back(in_flight(Target::Discard));
+        }
+        encode(self.out.buffer());
+        self.queued += (self.out.len() - before) as u64;
+        self.in_flight.push_back(in_flight(target));
+        // The requests of a group count as one: they are sent together.
+        for request in self.in_flight.iter_mut().skip(first) {
+            request.end = self.queued;
+        }
+        // Once for all requests that are queued before the link gets its turn.
+        if before == 0
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Bytes that were ever sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.queued - self.out.len() as u64
+    }
+
+    /// Takes out what can get no answer any more, as the connection is lost: what was sent, in part at least, and what
+    /// was not, if `all` is to go. What stays is as if it had just been queued for a new connection.
+    pub(super) fn fail(&mut self, all: bool) -> (VecDeque<InFlight>, VecDeque<InFlight>) {
+        let sent = self.sent();
+        let unsent = self.in_flight.partition_point(|request| request.begin < sent);
+        let unsent = self.in_flight.split_off(unsent);
+        let failed = std::mem::replace(&mut self.in_flight, unsent);
+        let Some(first) = self.in_flight.front().filter(|_| !all) else {
+            self.out = Output::default();
+            self.db = None;
+            return (failed, std::mem::take(&mut self.in_flight));
+        };
+        let (begin, since, db) = (first.begin, first.since, first.db);
+        self.out.discard((begin - sent) as usize);
+        // The new connection begins in database 0.
+        let mut out = Output::default();
+        select(db).args().encode_into(out.buffer());
+        let shift = out.len() as u64;
+        out.append(&mut self.out);
+        self.out = out;
+        self.queued += shift;
+        for request in &mut self.in_flight {
+            request.begin += shift;
+            request.end += shift;
+        }
+        let end = begin + shift;
+        self.in_flight.push_front(InFlight { target: Target::Discard, begin, end, since, db });
+        (failed, VecDeque::new())
+    }
+}
+
+fn select(db: u8) -> ArgsBuf {
+    ArgsBuf::build(&[b"SELECT", db.to_string().as_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(queue: &mut Queue, db: u8, request: &[u8]) {
+        queue.push(db, 0, Instant::now(), Target::Discard, |out| out.extend_from_slice(request));
+    }
+
+    /// Sends so many bytes, and answers all that was sent.
+    fn send(queue: &mut Queue, mut bytes: usize) -> Vec<u8> {
+        let mut sent = Vec::new();
+        let written = queue.out.write_to(|slices| {
+            let taken = bytes.min(slices[0].len());
+            bytes -= taken;
+            sent.extend_from_slice(&slices[0][..taken]);
+            if taken == 0 { Err(std::io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+        });
+        assert_eq!(written.unwrap(), sent.len());
+        sent
+    }
+
+    #[test]
+    fn what_was_not_sent_stays_for_the_next_connection() {
+        let select = |db: u8| format!("*2\r\n$6\r\nSELECT\r\n$1\r\n{db}\r\n");
+        let mut queue = Queue::default();
+        for (db, request) in [(3, "first "), (3, "second "), (3, "third "), (5, "fourth ")] {
+            push(&mut queue, db, request.as_bytes());
+        }
+        // The second is on its way when the connection breaks.
+        let sent = send(&mut queue, select(3).len() + 8);
+        assert_eq!(String::from_utf8(sent).unwrap(), format!("{}first se", select(3)));
+        let (failed, rest) = queue.fail(false);
+        assert_eq!((failed.len(), rest.len()), (3, 0), "SELECT, first, second");
+        assert_eq!(queue.in_flight.len(), 4, "SELECT, third, SELECT, fourth");
+        push(&mut queue, 5, b"fifth");
+        let expected = format!("{}third {}fourth fifth", select(3), select(5));
+        let half = send(&mut queue, select(3).len() + 3);
+        let begun = queue.in_flight.iter().filter(|request| request.begin < queue.sent()).count();
+        assert_eq!(begun, 2, "{}", String::from_utf8_lossy(&half));
+        let sent = [half, send(&mut queue, usize::MAX)].concat();
+        assert_eq!(String::from_utf8(sent).unwrap(), expected);
+        push(&mut queue, 5, b"sixth");
+        let (failed, rest) = queue.fail(true);
+        assert_eq!((failed.len(), rest.len()), (5, 1));
+        assert!(queue.out.is_empty() && queue.in_flight.is_empty() && queue.db.is_none());
+    }
+}
