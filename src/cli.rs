@@ -153,6 +153,7 @@ fn flag(param: &'static Param) -> Arg {
         Kind::Bool => "yes|no",
         Kind::Choice(_) => "NAME",
         Kind::Text => "TEXT",
+        Kind::OutputLimits => "LIMITS",
         Kind::Secret => "PASSWORD",
     };
     // Defaults that are worked out at start are told in words.

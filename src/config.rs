@@ -5,7 +5,7 @@ mod params;
 mod value;
 
 pub use params::{Access, Id, Kind, PARAMS, Param, Scope};
-pub use value::{format_size, parse_size};
+pub use value::{OutputLimit, format_size, parse_size};
 
 use crate::resp::parse_int;
 use crate::store::{Budget, Policy};
@@ -64,6 +64,11 @@ impl Config {
         lock(&self.texts[id as usize]).clone()
     }
 
+    /// What an ordinary client may be owed.
+    pub fn output_limit(&self) -> OutputLimit {
+        value::normal_limit(&lock(&self.texts[Id::ClientOutputBufferLimit as usize]))
+    }
+
     /// Sets a number that the server itself worked out at start.
     pub fn set_number(&self, id: Id, value: u64) {
         self.numbers[id as usize].store(value, Relaxed);
@@ -78,6 +83,11 @@ impl Config {
             }
             Kind::Text => {
                 text.clone_into(&mut lock(&self.texts[param.id as usize]));
+                return Ok(());
+            }
+            Kind::OutputLimits => {
+                let mut current = lock(&self.texts[param.id as usize]);
+                *current = value::output_limits(&current, text)?;
                 return Ok(());
             }
             kind => value::parse(kind, text)?,
@@ -97,7 +107,7 @@ impl Config {
     /// The value as CONFIG GET shows it. A password is never shown.
     pub fn get(&self, param: &Param) -> String {
         match &param.kind {
-            Kind::Text => self.text(param.id),
+            Kind::Text | Kind::OutputLimits => self.text(param.id),
             Kind::Secret => String::new(),
             Kind::Bool => (if self.is_on(param.id) { "yes" } else { "no" }).to_owned(),
             Kind::Choice(names) => names[self.number(param.id) as usize].to_owned(),

@@ -24,6 +24,7 @@ pub enum Id {
     ConnectTimeoutMs,
     ProtoMaxBulkLen,
     ClientQueryBufferLimit,
+    ClientOutputBufferLimit,
     PipelineMax,
     Databases,
     Port,
@@ -64,6 +65,8 @@ pub enum Kind {
     Bool,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// For each class of clients three limits of what it may be owed, as Redis writes them.
+    OutputLimits,
     /// Any text.
     Text,
     /// A password: kept as a digest, never shown.
@@ -137,6 +140,9 @@ const fn fixed(id: Id, name: &'static str, default: &'static str) -> Param {
     Param { id, name, kind: Kind::Text, default, scope: Scope::Server, access: Access::Fixed, help }
 }
 
+/// Redis's default; the other classes are there for tools that ask.
+const OUTPUT_LIMITS: &str = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
+
 /// Every parameter, in the order of [`Id`].
 #[rustfmt::skip]
 pub static PARAMS: &[Param] = &[
@@ -176,6 +182,8 @@ pub static PARAMS: &[Param] = &[
         "Longest argument of a request and longest value"),
     run_time(Id::ClientQueryBufferLimit, "client-query-buffer-limit", Kind::Size { min: 1 << 20, max: 4_000_000_000 }, "1gb", Scope::Server,
         "Longest request, as a whole, that a client may send; a longer one closes its connection"),
+    run_time(Id::ClientOutputBufferLimit, "client-output-buffer-limit", Kind::OutputLimits, OUTPUT_LIMITS, Scope::Server,
+        "Close a client that leaves replies of so many bytes untaken: `normal HARD SOFT SECONDS`, at once beyond HARD, after SECONDS beyond SOFT, 0 = never; whatever it says, a client that is owed 1 MB is not read from"),
     run_time(Id::PipelineMax, "pipeline-max", Kind::Number { min: 1, max: 1_000_000 }, "1024", Scope::Coordinator,
         "Requests of one client that may wait for nodes at once; further ones stay unread meanwhile"),
     fixed(Id::Databases, "databases", "16"),

@@ -59,8 +59,63 @@ pub(super) fn parse(kind: &Kind, text: &str) -> Result<u64, String> {
             }
             Ok(value as u64)
         }
+        Kind::OutputLimits => output_limits("", text).map(|_| 0),
         Kind::Text | Kind::Secret => Ok(0),
     }
+}
+
+/// How much a client may be owed before its connection is closed; 0 means any amount.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OutputLimit {
+    /// Bytes beyond which it is closed at once.
+    pub hard: u64,
+    /// Bytes beyond which it is closed unless it takes them in time.
+    pub soft: u64,
+    /// That time in seconds.
+    pub soft_s: u64,
+}
+
+/// `current` with the classes that `text` names changed; or what is wrong, in Redis's words.
+pub(super) fn output_limits(current: &str, text: &str) -> Result<String, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (changes, []) = words.as_chunks::<4>() else {
+        return Err("Wrong number of arguments in buffer limit configuration.".to_owned());
+    };
+    let current: Vec<&str> = current.split_whitespace().collect();
+    let mut classes: Vec<[String; 4]> =
+        current.as_chunks().0.iter().map(|class: &[&str; 4]| class.map(str::to_owned)).collect();
+    for [class, hard, soft, seconds] in changes {
+        let class = match class.to_ascii_lowercase().as_str() {
+            "replica" => "slave".to_owned(),
+            name @ ("normal" | "slave" | "pubsub") => name.to_owned(),
+            _ => {
+                let text = "Invalid client class specified in buffer limit configuration.";
+                return Err(text.to_owned());
+            }
+        };
+        let numbers =
+            [parse_size(hard), parse_size(soft), seconds.parse::<u32>().ok().map(u64::from)];
+        let [Some(hard), Some(soft), Some(seconds)] = numbers else {
+            let text = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+            return Err(text.to_owned());
+        };
+        let new = [class, hard.to_string(), soft.to_string(), seconds.to_string()];
+        match classes.iter_mut().find(|old| old[0] == new[0]) {
+            Some(old) => *old = new,
+            None => classes.push(new),
+        }
+    }
+    Ok(classes.iter().map(|class| class.join(" ")).collect::<Vec<_>>().join(" "))
+}
+
+/// The limit of ordinary clients among those of all classes.
+pub(super) fn normal_limit(text: &str) -> OutputLimit {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let normal = words.as_chunks::<4>().0.iter().find(|class| class[0] == "normal");
+    normal.map_or(OutputLimit::default(), |class| {
+        let number = |at: usize| class[at].parse().unwrap_or(0);
+        OutputLimit { hard: number(1), soft: number(2), soft_s: number(3) }
+    })
 }
 
 #[cfg(test)]
@@ -85,5 +140,18 @@ mod tests {
         assert_eq!(format_size(256 << 20), "256mb");
         assert_eq!(format_size(1536 << 20), "1.5gb");
         assert_eq!(format_size(100), "100b");
+    }
+
+    #[test]
+    fn output_limits_are_changed_a_class_at_a_time() {
+        let all = output_limits("", "normal 0 0 0 replica 256mb 64mb 60").unwrap();
+        assert_eq!(all, "normal 0 0 0 slave 268435456 67108864 60");
+        let all = output_limits(&all, "NORMAL 10mb 1mb 5").unwrap();
+        assert_eq!(all, "normal 10485760 1048576 5 slave 268435456 67108864 60");
+        let normal = OutputLimit { hard: 10 << 20, soft: 1 << 20, soft_s: 5 };
+        assert_eq!(normal_limit(&all), normal);
+        for wrong in ["normal", "normal 1 2", "weird 0 0 0", "normal x 0 0", "normal 0 0 -1"] {
+            assert!(output_limits(&all, wrong).is_err(), "{wrong}");
+        }
     }
 }

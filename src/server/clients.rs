@@ -1,6 +1,7 @@
 //! The registry of connections: what CLIENT LIST shows, and how one connection closes another.
 
 use crate::command;
+use crate::config::OutputLimit;
 use crate::resp::{Error, Proto};
 use atomic_waker::AtomicWaker;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub struct Client {
     queued: AtomicI32,
     query_buffer: AtomicU64,
     output_buffer: AtomicU64,
+    /// Since when it is owed more than the soft limit, in milliseconds since 1970; 0 if it is not.
+    owed_since_ms: AtomicU64,
     text: Mutex<Text>,
 }
 
@@ -56,6 +59,7 @@ impl Client {
             queued: AtomicI32::new(-1),
             query_buffer: AtomicU64::new(0),
             output_buffer: AtomicU64::new(0),
+            owed_since_ms: AtomicU64::new(0),
             text: Mutex::default(),
         }
     }
@@ -78,6 +82,41 @@ impl Client {
         self.queued.store(queued, Relaxed);
         self.query_buffer.store(query as u64, Relaxed);
         self.output_buffer.store(output as u64, Relaxed);
+    }
+
+    /// Notes how many bytes of replies it has not taken, and closes the connection if these are more than it may be owed
+    /// or have been for too long.
+    pub(super) fn note_owed(&self, bytes: usize, limit: OutputLimit, now: u64) {
+        let bytes = bytes as u64;
+        let over = limit.soft > 0 && bytes > limit.soft;
+        let since = match self.owed_since_ms.load(Relaxed) {
+            _ if !over => 0,
+            0 => now,
+            since => since,
+        };
+        self.owed_since_ms.store(since, Relaxed);
+        if limit.hard > 0 && bytes > limit.hard {
+            self.close_for_owing(bytes);
+        }
+    }
+
+    /// Closes the connection if it has been owed too much for too long.
+    pub(super) fn check_owed(&self, limit: OutputLimit, now: u64) {
+        let since = self.owed_since_ms.load(Relaxed);
+        if since > 0 && now.saturating_sub(since) >= limit.soft_s * 1000 {
+            self.close_for_owing(self.output_buffer.load(Relaxed));
+        }
+    }
+
+    fn close_for_owing(&self, bytes: u64) {
+        if !self.is_killed() {
+            tracing::warn!(
+                client = self.addr,
+                bytes,
+                "client does not take its replies: closed by client-output-buffer-limit"
+            );
+            self.kill();
+        }
     }
 
     pub(super) fn note_db(&self, db: u8) {

@@ -90,6 +90,8 @@ struct Connection<S> {
     wait: bool,
     /// The client sends nothing more.
     input_ended: bool,
+    /// The client has not taken all that was ready.
+    owed: bool,
     /// Since when it has been idle while the server stops.
     stopping: Option<Instant>,
 }
@@ -107,6 +109,7 @@ pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, cli
         starved: false,
         wait: false,
         input_ended: false,
+        owed: false,
         stopping: None,
     };
     let ended = std::future::poll_fn(|cx| connection.poll(cx)).await;
@@ -206,6 +209,18 @@ impl<S: Service> Connection<S> {
 
     /// Writes what is ready; answers whether all of it is out.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let flushed = self.try_write(cx)?;
+        if self.owed || !flushed {
+            let bytes = if flushed { 0 } else { self.replies.borrow().bytes() };
+            let server = &self.worker.server;
+            let (limit, now) = (server.config.output_limit(), server.now_us() / 1000);
+            self.session.client.note_owed(bytes, limit, now);
+            self.owed = !flushed;
+        }
+        Ok(flushed)
+    }
+
+    fn try_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut replies = self.replies.borrow_mut();
         while !replies.ready.is_empty() {
             let written = replies.ready.write_to(|slices| self.stream.try_write(slices))?;

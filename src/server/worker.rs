@@ -243,11 +243,13 @@ async fn upkeep(server: Arc<Server>) {
     for round in 0u64.. {
         ticks.tick().await;
         server.stats.sample();
-        let timeout_ms = server.config.number(Id::Timeout) * 1000;
-        if timeout_ms > 0 && round % 5 == 0 {
+        let (timeout_ms, limit) =
+            (server.config.number(Id::Timeout) * 1000, server.config.output_limit());
+        if (timeout_ms > 0 || limit.soft > 0) && round % 5 == 0 {
             let now = server.now_us() / 1000;
             for client in server.clients.all() {
-                if client.idle_ms(now) > timeout_ms {
+                client.check_owed(limit, now);
+                if timeout_ms > 0 && client.idle_ms(now) > timeout_ms {
                     client.kill();
                 }
             }

@@ -227,3 +227,39 @@ fn large_writes_for_a_frozen_node_do_not_pile_up() {
     cluster.nodes.iter().for_each(Server::thaw);
     drop(greedy);
 }
+
+#[test]
+fn a_client_that_owes_too_much_is_closed() {
+    on_both(&[], |server| {
+        let mut conn = server.conn();
+        assert_eq!(conn.args(&[b"SET", b"large", &[b'x'; 300_000]]), Value::Simple("OK".into()));
+        let clients = |conn: &mut Conn| conn.cmd("CLIENT LIST").text().lines().count();
+        // At once, and after a second: the first would be owed about 1 MB.
+        for (limits, patience) in [("normal 500kb 0 0", 1), ("normal 0 500kb 1", 2)] {
+            let set =
+                conn.args(&[b"CONFIG", b"SET", b"client-output-buffer-limit", limits.as_bytes()]);
+            assert_eq!(set, Value::Simple("OK".into()));
+            let began = Instant::now();
+            let greedy = never_read(server, &request(&[b"GET", b"large"]), 1 << 20);
+            wait_for("the greedy one is closed", Duration::from_secs(10), || {
+                clients(&mut conn) == 1
+            });
+            let least = Duration::from_secs(patience - 1);
+            assert!(began.elapsed() >= least, "{limits}: {:?}", began.elapsed());
+            drop(greedy);
+        }
+        // One that reads is left alone.
+        let mut reader = server.conn();
+        for _ in 0..20 {
+            assert_eq!(reader.cmd("GET large").text().len(), 300_000);
+        }
+        assert_eq!(clients(&mut conn), 2);
+        let get = conn.cmd("CONFIG GET client-output-buffer-limit");
+        assert!(get.items()[1].text().starts_with("normal 0 512000 1 slave "), "{get:?}");
+        for wrong in ["normal 1", "nobody 0 0 0", "normal x 0 0"] {
+            let reply =
+                conn.args(&[b"CONFIG", b"SET", b"client-output-buffer-limit", wrong.as_bytes()]);
+            assert!(matches!(reply, Value::Error(_)), "{wrong}: {reply:?}");
+        }
+    });
+}
