@@ -8,7 +8,7 @@ const BLOCK: usize = 64;
 /// Bytes of the block that a shared string counts its references in.
 const COUNT_BYTES: usize = 32;
 /// From here on a value is freed by a thread of its own: it takes the system a while.
-const SLOW_BYTES: usize = 1 << 20;
+const SLOW_BYTES: usize = 8 << 20;
 
 /// A value that lies outside the cells.
 #[derive(Default)]
