@@ -235,16 +235,16 @@ class Fleet:
         argv = [tool("nutcracker"), "-c", config, "-a", HOST, "-s", port + 1]
         return self.run("nutcracker", argv, port)
 
-    def node(self, name="larder node"):
-        """A node with no memory limit."""
+    def node(self, name="larder node", workers=None, under=()):
+        """A node with no memory limit, run under another program maybe."""
         port = free_ports(1)
-        return self.run(name, [self.larder, "node", f"{HOST}:{port}", *self.parameters()], port)
+        return self.run(name, [*under, self.larder, "node", f"{HOST}:{port}", *self.parameters(workers)], port)
 
-    def coordinator(self, backends):
-        """A coordinator over nodes or redis-servers."""
+    def coordinator(self, backends, under=()):
+        """A coordinator over nodes or redis-servers, run under another program maybe."""
         port = free_ports(1)
         nodes = [f"{HOST}:{backend.port}" for backend in backends]
-        argv = [self.larder, "coordinator", f"{HOST}:{port}", *nodes, *self.parameters(memory=False)]
+        argv = [*under, self.larder, "coordinator", f"{HOST}:{port}", *nodes, *self.parameters(memory=False)]
         return self.run("larder coordinator", argv, port)
 
     def up(self):
@@ -253,6 +253,6 @@ class Fleet:
         argv = [self.larder, "up", "--host", HOST, "--port", port, "--nodes", 3, *self.parameters()]
         return self.run("larder up", argv, port)
 
-    def parameters(self, memory=True):
+    def parameters(self, workers=None, memory=True):
         """What every Larder server is started with; a coordinator stores nothing, so has no memory limit."""
-        return ["--workers", self.workers, *(["--maxmemory", 0] if memory else [])]
+        return ["--workers", workers or self.workers, *(["--maxmemory", 0] if memory else [])]

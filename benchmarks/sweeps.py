@@ -1,4 +1,4 @@
-"""How throughput, CPU and latency change with one thing at a time: connections, size of values, nodes behind a
+"""How throughput, CPU and latency change with one thing at a time: connections, size of values, workers, nodes behind a
 coordinator, keys of a request. By redis-benchmark, both sides in turns."""
 
 import csv
@@ -88,6 +88,19 @@ class Sweeps:
                     shape = Load(("-t", command), 1, value_bytes=size, keys=keys)
                     self.measure("value bytes", size, command, shape, sides)
 
+    def workers(self):
+        """GETs of a node with more worker threads, beside a redis-server."""
+        with self.fleet() as fleet:
+            redis = fleet.redis()
+            peer = Side("redis-server", redis, [redis], [redis])
+            load.fill(peer)
+            for count in (1, 2):
+                node = fleet.node(f"larder node {count}", workers=count)
+                side = Side("larder node", node, [node], [node])
+                load.fill(side)
+                for pipeline in (1, 16):
+                    self.measure("workers", count, f"get, pipeline {pipeline}", Load(("-t", "get"), pipeline), [side, peer])
+
     def nodes(self):
         """GETs through a coordinator over ever more nodes: what the coordinator itself takes."""
         for count in (1, 2) if self.smoke else (1, 2, 4, 8, MOST_NODES):
@@ -117,7 +130,7 @@ class Sweeps:
 
     def run(self):
         """All of them."""
-        for sweep in (self.connections, self.sizes, self.nodes, self.keys):
+        for sweep in (self.connections, self.sizes, self.workers, self.nodes, self.keys):
             sweep()
         return self.points
 

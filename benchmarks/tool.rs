@@ -1,10 +1,13 @@
 //! What the benchmark runner needs a fast program for: filling a server, probing how long one client waits, and a server
-//! that stores nothing, to show what the machine itself makes a client wait.
+//! that stores nothing, to show what the machine itself makes a client wait; and requests at a fixed rate.
+
+mod paced;
 
 use anyhow::{Context, Result, bail};
 use bytes::{Buf, BytesMut};
 use clap::{Args, Parser};
 use larder::resp::{Decoder, Limits};
+use paced::Paced;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,6 +25,8 @@ enum Tool {
     Fill(Fill),
     /// GETs keys one at a time until its input ends, then prints how long it waited, as JSON.
     Probe(Probe),
+    /// Sends requests at a fixed rate and prints how long they took, as JSON.
+    Paced(Paced),
     /// A server that answers requests without storing anything.
     Bare {
         /// Where it listens.
@@ -72,6 +77,7 @@ fn main() -> Result<()> {
     match Tool::parse() {
         Tool::Fill(fill) => fill.run(),
         Tool::Probe(probe) => probe.run(),
+        Tool::Paced(paced) => paced.run(),
         Tool::Bare { addr } => bare(&addr),
     }
 }
