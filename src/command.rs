@@ -15,6 +15,7 @@ mod numbers;
 mod options;
 mod server;
 mod set;
+mod slowlog;
 mod strings;
 mod table;
 mod transactions;
@@ -22,6 +23,7 @@ mod transactions;
 pub(crate) use glob::matches as glob_matches;
 pub(crate) use lookup::find;
 pub use lookup::{Found, all, lookup};
+pub(crate) use slowlog::wanted as slowlog_wanted;
 pub use table::COMMANDS;
 
 use crate::resp::{Args, Error, Reply};
@@ -82,6 +84,8 @@ pub mod flag {
     pub const UNMUTED: u16 = 1 << 11;
     /// A container with one error text for unknown subcommands and for wrong numbers of their arguments.
     pub const LOOSE: u16 = 1 << 12;
+    /// Not in SLOWLOG: it only executes others, which are.
+    pub const SKIP_SLOWLOG: u16 = 1 << 13;
 }
 
 /// What a command is about.
@@ -198,6 +202,8 @@ pub enum Merge {
     Info,
     /// CONFIG GET: own parameters, and the common value of the nodes' ones.
     ConfigGet,
+    /// SLOWLOG GET: the newest entries of all nodes.
+    Slowlog,
     /// CONFIG SET: own parameters here, the nodes' ones there.
     ConfigSet,
 }

@@ -107,7 +107,7 @@ impl Coordinator {
                 Planned::Parts(vec![Part::whole(node, db, args)], Join::Whole)
             }
             Route::Split(merge) => plan::split(&self.table, db, found, args, merge)?,
-            Route::AllNodes(merge) => plan::all_nodes(nodes, db, args, merge),
+            Route::AllNodes(merge) => plan::all_nodes(&self.table, db, args, merge)?,
             Route::Cursor => plan::cursor(nodes, db, args)?,
             Route::LocalAndNodes(merge) => {
                 // Else it would be changed here and not there.

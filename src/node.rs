@@ -132,7 +132,9 @@ impl Service for Node {
                     stats.error(error.code());
                 }
                 let end = Instant::now();
-                stats.executed(found.id, (end - start).as_nanos() as u64, result.is_err());
+                let ns = (end - start).as_nanos() as u64;
+                stats.executed(found.id, ns, result.is_err());
+                server.note_slow(ns, found.id, args, &context.session.client);
                 start = end;
             }
             Ok(())

@@ -30,8 +30,10 @@ pub fn check_address(addr: &str) -> anyhow::Result<()> {
     }
 }
 
-use crate::config::Config;
-use crate::stats::Stats;
+use crate::command;
+use crate::config::{Config, Id};
+use crate::resp::Args;
+use crate::stats::{SlowLog, Stats};
 use crate::store::Store;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -60,6 +62,8 @@ pub struct Server {
     pub clients: Clients,
     /// The counters.
     pub stats: Stats,
+    /// The commands that took long, on a node.
+    pub slowlog: SlowLog,
     /// When it started.
     pub started: Instant,
     /// When it started, in seconds since 1970.
@@ -83,6 +87,7 @@ impl Server {
             store,
             clients: Clients::default(),
             stats: Stats::new(workers),
+            slowlog: SlowLog::default(),
             started: Instant::now(),
             started_unix: now_us() / 1_000_000,
             run_id: (0..40)
@@ -98,6 +103,17 @@ impl Server {
     /// The time, in microseconds since 1970.
     pub fn now_us(&self) -> u64 {
         now_us()
+    }
+
+    /// Notes a command that took `ns` nanoseconds if that is long, and if this is where commands are executed.
+    pub(crate) fn note_slow(&self, ns: u64, command: u16, args: Args<'_>, client: &Client) {
+        let least = self.config.number(Id::SlowlogLogSlowerThan) as i64;
+        let us = ns / 1000;
+        if least >= 0 && us >= least as u64 && self.store.is_some() {
+            let most = self.config.number(Id::SlowlogMaxLen) as usize;
+            let found = command::all()[usize::from(command)];
+            self.slowlog.note(most, (us, now_us() / 1_000_000), found, args, client);
+        }
     }
 
     /// The TCP port it listens on; 0 if on none.

@@ -6,8 +6,10 @@
 mod histogram;
 pub mod info;
 pub mod process;
+mod slowlog;
 
 pub use histogram::{Histogram, Snapshot};
+pub use slowlog::SlowLog;
 
 use crate::command;
 use std::collections::{BTreeMap, VecDeque};

@@ -17,6 +17,7 @@ mod numbers;
 mod ranges;
 mod server;
 mod settings;
+mod slowlog;
 mod strings;
 mod transactions;
 

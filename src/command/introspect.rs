@@ -15,6 +15,7 @@ fn flag_names(row: &Command) -> Vec<&'static str> {
         (flag::NO_MULTI, "no_multi"),
         (flag::FAST, "fast"),
         (flag::NO_AUTH, "no_auth"),
+        (flag::SKIP_SLOWLOG, "skip_slowlog"),
     ];
     named.iter().filter(|(bit, _)| row.has(*bit)).map(|(_, name)| *name).collect()
 }
@@ -53,7 +54,7 @@ fn tips(row: &Command) -> Vec<&'static str> {
     let response = |merge| match merge {
         Merge::Sum => Some("response_policy:agg_sum"),
         Merge::AllOk => Some("response_policy:all_succeeded"),
-        Merge::RandomKey | Merge::Fields => Some("response_policy:special"),
+        Merge::RandomKey | Merge::Fields | Merge::Slowlog => Some("response_policy:special"),
         Merge::ByKey | Merge::Concat | Merge::Info | Merge::ConfigGet | Merge::ConfigSet => None,
     };
     let (request, merge) = match row.route {

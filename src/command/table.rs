@@ -3,7 +3,7 @@
 use super::flag::*;
 use super::{Command, Group, Handler, Keys, Lock, Merge, Route, Run};
 use super::{bits, clients, config, connection, debug, expire, introspect, keys, numbers, server};
-use super::{set, strings, transactions};
+use super::{set, slowlog, strings, transactions};
 
 const READ: u16 = READONLY | FAST;
 const UPDATE: u16 = WRITE | DENYOOM | FAST;
@@ -190,10 +190,16 @@ pub static COMMANDS: &[Command] = &[
     ]),
     local(("role", 1, FAST | ADMIN, "2.8.12", "", "Returns the replication role: always a master without replicas."), Group::Server, server::role),
     local(("shutdown", -1, ADMIN | NO_MULTI | DANGEROUS | BARRIER, "1.0.0", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "Stops the server, when the replies in flight are sent."), Group::Server, server::shutdown),
+    container(("slowlog", -2, ADMIN, "2.2.12", "subcommand", "The commands that took longer than `slowlog-log-slower-than`; through a coordinator those of all nodes."), Group::Server, introspect::help, &[
+        row(("get", -2, ADMIN | DANGEROUS, "2.2.12", "[count]", "Returns the latest entries: id, time, microseconds, arguments, client, and its name (through a coordinator: name@node)."), Group::Server, Keys::NONE, Route::AllNodes(Merge::Slowlog), Lock::None, slowlog::get),
+        help("help"),
+        row(("len", 2, ADMIN | DANGEROUS, "2.2.12", "", "Counts the entries."), Group::Server, Keys::NONE, Route::AllNodes(Merge::Sum), Lock::None, slowlog::len),
+        row(("reset", 2, ADMIN | DANGEROUS, "2.2.12", "", "Forgets the entries."), Group::Server, Keys::NONE, Route::AllNodes(Merge::AllOk), Lock::None, slowlog::reset),
+    ]),
     local(("time", 1, FAST, "2.6.0", "", "Returns the time, as seconds and microseconds."), Group::Server, server::time),
 
     local(("discard", 1, FAST | IMMEDIATE, "2.0.0", "", "Forgets the queued commands."), Group::Transactions, transactions::discard),
-    row(("exec", 1, IMMEDIATE, "1.2.0", "", "Executes the queued commands; atomic on each node."), Group::Transactions, Keys::NONE, Route::Transaction, Lock::Queue, transactions::exec),
+    row(("exec", 1, IMMEDIATE | SKIP_SLOWLOG, "1.2.0", "", "Executes the queued commands; atomic on each node."), Group::Transactions, Keys::NONE, Route::Transaction, Lock::Queue, transactions::exec),
     local(("multi", 1, FAST | IMMEDIATE, "1.2.0", "", "Queues the commands that follow."), Group::Transactions, transactions::multi),
 
     local(("cluster", -2, 0, "3.0.0", "subcommand", "Answers that this server is not part of a Redis Cluster."), Group::Cluster, server::cluster),

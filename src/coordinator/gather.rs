@@ -22,6 +22,8 @@ pub(super) enum Join {
     Merge { merge: Merge, keys: usize },
     /// A step of SCAN at this node of so many.
     Cursor { node: usize, nodes: usize },
+    /// SLOWLOG GET: so many entries at most, of these nodes.
+    Slowlog { count: usize, nodes: Vec<String> },
     /// CONFIG GET: what was found here, and the nodes that were not asked.
     Config { own: Bytes, down: Vec<String> },
     /// INFO: the sections of this server, the addresses that were asked, and all addresses.
@@ -134,6 +136,7 @@ pub(super) fn merged(join: &Join, proto: Proto, keys: &[Vec<u32>], replies: &[No
             merge::merge(*merge, *total, keys, &good, proto, &mut out)
         }
         Join::Cursor { node, nodes } => merge::cursor(*node, *nodes, &good, &mut out),
+        Join::Slowlog { count, nodes } => merge::slowlog(*count, nodes, &good, &mut out),
         Join::Config { own, down } => merge::config(own, down, &good, proto, &mut out),
         Join::Info { own, sections, addrs, all } => {
             info::merge(own, sections, addrs, all, replies, proto, &mut out)

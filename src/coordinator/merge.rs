@@ -111,7 +111,7 @@ pub(super) fn merge(
         }
         Merge::RandomKey => out.extend_from_slice(random(replies)?),
         Merge::Fields => fields(replies, proto, out)?,
-        Merge::Info | Merge::ConfigGet | Merge::ConfigSet => return None,
+        Merge::Slowlog | Merge::Info | Merge::ConfigGet | Merge::ConfigSet => return None,
     }
     Some(())
 }
@@ -191,6 +191,39 @@ pub(super) fn cursor(
     header(out, b'*', 2);
     bulk(out, next.to_string().as_bytes());
     out.extend_from_slice(&reply[keys.clone()]);
+    Some(())
+}
+
+/// SLOWLOG GET: the newest `count` entries of all nodes, each client's name followed by its node, with numbers that are
+/// unique.
+pub(super) fn slowlog(
+    count: usize,
+    nodes: &[String],
+    replies: &[Bytes],
+    out: &mut BytesMut,
+) -> Option<()> {
+    let mut entries = Vec::new();
+    for (node, reply) in replies.iter().enumerate() {
+        for range in elements(reply)? {
+            let entry = &reply[range];
+            let [id, time, us, args, addr, name] = &elements(entry)?[..] else { return None };
+            let [id, time, us] = [id, time, us].map(|range| int(&entry[range.clone()]));
+            let (args, addr) = (&entry[args.clone()], &entry[addr.clone()]);
+            entries.push((time?, id?, node, us?, args, addr, text(&entry[name.clone()])?));
+        }
+    }
+    entries.sort_by_key(|&(time, id, node, ..)| std::cmp::Reverse((time, id, node)));
+    entries.truncate(count);
+    header(out, b'*', entries.len() as i64);
+    for (time, id, node, us, args, addr, name) in entries {
+        header(out, b'*', 6);
+        header(out, b':', id * nodes.len() as i64 + node as i64);
+        header(out, b':', time);
+        header(out, b':', us);
+        out.extend_from_slice(args);
+        out.extend_from_slice(addr);
+        bulk(out, &[name, b"@", nodes.get(node)?.as_bytes()].concat());
+    }
     Some(())
 }
 
@@ -293,6 +326,31 @@ mod tests {
         assert_eq!(step(0, "*2\r\n$1\r\n7\r\n*0\r\n"), "*2\r\n$2\r\n21\r\n*0\r\n");
         assert_eq!(step(0, "*2\r\n$1\r\n0\r\n*0\r\n"), "*2\r\n$1\r\n1\r\n*0\r\n");
         assert_eq!(step(2, "*2\r\n$1\r\n0\r\n*0\r\n"), "*2\r\n$1\r\n0\r\n*0\r\n");
+    }
+
+    #[test]
+    fn slow_commands_of_all_nodes_by_time() {
+        let entry = |id: u64, time: u64| {
+            format!("*6\r\n:{id}\r\n:{time}\r\n:9\r\n*1\r\n$3\r\nGET\r\n$1\r\na\r\n$1\r\nc\r\n")
+        };
+        let node =
+            |entries: &[String]| Bytes::from(format!("*{}\r\n{}", entries.len(), entries.concat()));
+        let nodes = ["x:1".to_owned(), "y:1".to_owned()];
+        let replies = [node(&[entry(5, 30), entry(4, 10)]), node(&[entry(7, 20)])];
+        let run = |count| {
+            let mut out = BytesMut::new();
+            slowlog(count, &nodes, &replies, &mut out).unwrap();
+            String::from_utf8(out.to_vec()).unwrap()
+        };
+        let all = run(usize::MAX);
+        let times: Vec<_> = ["*3\r\n", ":10\r\n:30", ":15\r\n:20", ":8\r\n:10"]
+            .iter()
+            .map(|part| all.find(part).unwrap())
+            .collect();
+        assert!(times.is_sorted(), "{all}");
+        assert!(all.contains("$5\r\nc@x:1\r\n") && all.contains("$5\r\nc@y:1\r\n"), "{all}");
+        let two = run(2);
+        assert!(two.starts_with("*2\r\n") && !two.contains(":8\r\n"), "{two}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::gather::Join;
 use crate::cluster::{SlotTable, slot_of};
-use crate::command::{Found, Merge};
+use crate::command::{Found, Merge, slowlog_wanted};
 use crate::config::{self, PARAMS, Scope};
 use crate::resp::{Args, ArgsBuf, Error};
 use bytes::{Bytes, BytesMut};
@@ -104,14 +104,26 @@ pub(super) fn split(
 }
 
 /// Sends a request to every node.
-pub(super) fn all_nodes(nodes: usize, db: u8, args: Args<'_>, merge: Merge) -> Planned {
+pub(super) fn all_nodes(
+    table: &SlotTable,
+    db: u8,
+    args: Args<'_>,
+    merge: Merge,
+) -> Result<Planned, Error> {
+    let nodes = table.nodes().len();
     let mut parts: Vec<Part> = (0..nodes).map(|node| Part::whole(node, db, args)).collect();
     if merge == Merge::RandomKey {
         // Their sizes come with it, so that each key of the cluster is as likely as every other.
         let dbsize = ArgsBuf::build(&[b"DBSIZE"]);
         parts.extend((0..nodes).map(|node| Part::whole(node, db, dbsize.args())));
     }
-    Planned::Parts(parts, Join::Merge { merge, keys: 0 })
+    let join = match merge {
+        Merge::Slowlog => {
+            Join::Slowlog { count: slowlog_wanted(args)?, nodes: table.nodes().to_vec() }
+        }
+        merge => Join::Merge { merge, keys: 0 },
+    };
+    Ok(Planned::Parts(parts, join))
 }
 
 /// One step of a walk over all nodes: the cursor is the node's cursor times the number of nodes, plus the node.

@@ -321,7 +321,9 @@ impl<S: Service> Connection<S> {
                 if let (Outcome::Done { failed }, Some(id)) = (outcome, id) {
                     // The end of one command is the start of the next: one clock reading for each.
                     let end = Instant::now();
-                    worker.stats.executed(id, (end - *start).as_nanos() as u64, failed);
+                    let ns = (end - *start).as_nanos() as u64;
+                    worker.stats.executed(id, ns, failed);
+                    worker.server.note_slow(ns, id, args, &self.session.client);
                     *start = end;
                 }
                 *last = id.or(*last);
