@@ -219,6 +219,14 @@ impl Server {
     /// SIGSTOP: it keeps its connections and answers nothing.
     pub fn freeze(&self) {
         self.signal("STOP");
+        // One thread takes the signal and stops the others: on a busy machine these go on for a while.
+        wait_for("all threads are stopped", Duration::from_secs(10), || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+            tasks.into_iter().flatten().flatten().all(|task| {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+            })
+        });
     }
 
     /// SIGCONT.
