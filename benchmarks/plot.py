@@ -170,7 +170,9 @@ def draw_sweeps(folder, points, turns):
                 mine = [p for p in some if (p["server"], p["command"]) == (server, command)]
                 style = "--" if command.endswith("pipeline 16") else "-"
                 name = f"{server}{command.removeprefix('get')}"
-                colour = COLOURS.get(server, OTHER)
+                # A sweep of one server alone tells its lines apart by colour too.
+                alone = len({name for name, _ in lines}) == 1 and style == "--"
+                colour = OTHER if alone else COLOURS.get(server, OTHER)
                 values = [float(p[what]) for p in mine]
                 plot.plot([int(p["at"]) for p in mine], values, style, marker="o", markersize=3, color=colour, label=name)
             plot.set_xscale("log")

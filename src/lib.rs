@@ -70,7 +70,7 @@
 //! - **Requests are decoded a batch at a time**, and what their look-ups will need is fetched ahead, step by step for the
 //!   whole batch: their waits for memory overlap. A node with one worker also locks the shards of a batch together.
 //! - **Replies to requests that came together leave together**: what nodes answer apart waits for the rest of its batch, for
-//!   one to three milliseconds at most.
+//!   a few milliseconds at most.
 //! - **A connection has its turn**: 64 KB of requests, then the runtime looks who else has sent something.
 //! - **`unsafe` is in three small modules**: `store/pool.rs` maps memory, `store/prefetch.rs` fetches ahead,
 //!   `store/reclaim.rs` tells the allocator to give memory back. `tests/memcheck` runs them under AddressSanitizer and

@@ -197,6 +197,7 @@ async fn run(link: Rc<Link>) {
                 let began = Instant::now();
                 let ended = serve(&link, &mut stream).await;
                 if link.server.is_stopping() {
+                    link.state.set(State::Down);
                     return link.fail(true, "is being left, as the coordinator stops");
                 }
                 match ended {
@@ -338,8 +339,7 @@ impl Carrier<'_> {
             if reply[0] == b'>' {
                 continue;
             }
-            let Some(InFlight { target, .. }) = self.link.queue.borrow_mut().in_flight.pop_front()
-            else {
+            let Some(InFlight { target, .. }) = self.link.queue.borrow_mut().pop_sent() else {
                 return Err("answered without being asked".to_owned());
             };
             match target {

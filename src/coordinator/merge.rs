@@ -217,7 +217,7 @@ pub(super) fn slowlog(
     header(out, b'*', entries.len() as i64);
     for (time, id, node, us, args, addr, name) in entries {
         header(out, b'*', 6);
-        header(out, b':', id * nodes.len() as i64 + node as i64);
+        header(out, b':', id.checked_mul(nodes.len() as i64)?.checked_add(node as i64)?);
         header(out, b':', time);
         header(out, b':', us);
         out.extend_from_slice(args);

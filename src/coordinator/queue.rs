@@ -81,6 +81,12 @@ impl Queue {
         }
     }
 
+    /// The oldest request of which something was sent: the one that is answered next.
+    pub(super) fn pop_sent(&mut self) -> Option<InFlight> {
+        let sent = self.sent();
+        self.in_flight.pop_front_if(|oldest| oldest.begin < sent)
+    }
+
     /// Bytes that were ever sent.
     pub(super) fn sent(&self) -> u64 {
         self.queued - self.out.len() as u64
@@ -155,6 +161,7 @@ mod tests {
         let (failed, rest) = queue.fail(false);
         assert_eq!((failed.len(), rest.len()), (3, 0), "SELECT, first, second");
         assert_eq!(queue.in_flight.len(), 4, "SELECT, third, SELECT, fourth");
+        assert!(queue.pop_sent().is_none(), "what was not sent has no answer");
         push(&mut queue, 5, b"fifth");
         let expected = format!("{}third {}fourth fifth", select(3), select(5));
         let half = send(&mut queue, select(3).len() + 3);

@@ -27,6 +27,11 @@ impl Output {
         self.segments_len + self.tail.len()
     }
 
+    /// Bytes of its own that it has room for.
+    pub fn capacity(&self) -> usize {
+        self.tail.capacity()
+    }
+
     /// Whether everything is written.
     pub fn is_empty(&self) -> bool {
         self.segments_len == 0 && self.tail.is_empty()

@@ -88,6 +88,7 @@ impl Client {
     /// or have been for too long.
     pub(super) fn note_owed(&self, bytes: usize, limit: OutputLimit, now: u64) {
         let bytes = bytes as u64;
+        self.output_buffer.store(bytes, Relaxed);
         let over = limit.soft > 0 && bytes > limit.soft;
         let since = match self.owed_since_ms.load(Relaxed) {
             _ if !over => 0,
@@ -103,8 +104,10 @@ impl Client {
     /// Closes the connection if it has been owed too much for too long.
     pub(super) fn check_owed(&self, limit: OutputLimit, now: u64) {
         let since = self.owed_since_ms.load(Relaxed);
-        if since > 0 && now.saturating_sub(since) >= limit.soft_s * 1000 {
-            self.close_for_owing(self.output_buffer.load(Relaxed));
+        let bytes = self.output_buffer.load(Relaxed);
+        let over = since > 0 && limit.soft > 0 && bytes > limit.soft;
+        if over && now.saturating_sub(since) > limit.soft_s * 1000 {
+            self.close_for_owing(bytes);
         }
     }
 

@@ -182,6 +182,9 @@ impl<S: Service> Connection<S> {
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.buf.is_empty() {
             self.take_buffer();
+        } else {
+            // No room is made before there is something to put into it: a part of a request may be all that ever comes.
+            std::task::ready!(self.stream.poll_read_ready(cx))?;
         }
         let missing = self.decoder.missing(&self.buf).min(READ_AHEAD_BYTES_MAX);
         self.buf.reserve(missing.max(READ_BYTES));
@@ -390,6 +393,7 @@ impl<S: Service> Connection<S> {
             let queued = self.session.queue.as_ref().map_or(-1, |q| q.commands.len() as i32);
             let mut replies = self.replies.borrow_mut();
             replies.end_batch();
+            replies.starved = self.starved;
             let output = replies.bytes();
             drop(replies);
             let command = last.unwrap_or(u16::MAX);

@@ -1,14 +1,18 @@
 //! Replies to requests that came together leave together, in one write: those that are there wait for the rest of their
-//! batch. But not for long, since a node may be slow, or not answer at all.
+//! batch. But only for a few milliseconds, since a node may be slow, or not answer at all.
 
 use super::Client;
+use crate::resp::Output;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long replies wait for others: between one and three of these.
+/// Buffers that are kept for replies that come early, and bytes of each at most.
+const SPARE_MAX: usize = 1024;
+const SPARE_BYTES_MAX: usize = 4096;
+/// Replies wait for others for between one and two of these, which the runtime rounds up.
 const ROUND: Duration = Duration::from_millis(1);
 
 /// The clients of a worker that are kept waiting for the rest of a batch.
@@ -17,6 +21,8 @@ pub(super) struct Late {
     /// Since this round, and since the one before.
     lists: RefCell<[Vec<Waiting>; 2]>,
     some: Notify,
+    /// Empty, for replies that come early.
+    spare: RefCell<Vec<Output>>,
 }
 
 /// A client, and the batch it waits for, as long as the cell says that it still does.
@@ -36,6 +42,19 @@ impl Late {
             self.some.notify_one();
         }
         newer.push(waiting);
+    }
+
+    /// A buffer for a reply that comes early.
+    pub(super) fn take_spare(&self) -> Output {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes back an empty one.
+    pub(super) fn give_spare(&self, output: Output) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_MAX && output.capacity() <= SPARE_BYTES_MAX {
+            spare.push(output);
+        }
     }
 
     /// Wakes those who have waited long enough.

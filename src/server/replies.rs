@@ -13,8 +13,6 @@ use std::sync::Arc;
 const REPLY_BYTES_ASSUMED: usize = 8 * 1024;
 /// Bytes that are written although replies of the same batch are missing.
 const TOGETHER_BYTES_MAX: usize = 16 * 1024;
-/// Buffers kept for replies that come early.
-const SPARE_MAX: usize = 16;
 
 /// The queue of a connection's replies.
 pub struct Replies {
@@ -26,8 +24,10 @@ pub struct Replies {
     first: u64,
     /// Places that wait.
     waiting: usize,
-    /// Bytes in places that are filled.
+    /// Bytes in places that are filled, as far as they are counted.
     early: usize,
+    /// Bytes of these that are in the last place: replies that are made here may be added to it.
+    counted: usize,
     /// Bytes of the requests whose replies are missing: they may still wait to be sent to their node.
     requests: usize,
     /// How long the replies of nodes have been of late, rather too much than too little.
@@ -41,8 +41,8 @@ pub struct Replies {
     /// The batch that replies which are ready wait for; 0 is none.
     awaited: Rc<Cell<u64>>,
     late: Rc<Late>,
-    /// Empty, for replies that come early.
-    spare: Vec<Output>,
+    /// The connection has requests that wait for room: replies are not held back.
+    pub(super) starved: bool,
 }
 
 enum Place {
@@ -61,6 +61,7 @@ impl Replies {
             first: 0,
             waiting: 0,
             early: 0,
+            counted: 0,
             requests: 0,
             recent: REPLY_BYTES_ASSUMED,
             muted: false,
@@ -69,7 +70,7 @@ impl Replies {
             batches: VecDeque::new(),
             awaited: Rc::default(),
             late,
-            spare: Vec::new(),
+            starved: false,
         }
     }
 
@@ -80,7 +81,7 @@ impl Replies {
 
     /// Bytes held, written or not, that a client has yet to take.
     pub fn bytes(&self) -> usize {
-        self.ready.len() + self.early
+        self.ready.len() + self.early + self.uncounted()
     }
 
     /// Bytes held for the client: replies, requests that are at nodes and, as far as can be foreseen, their
@@ -99,7 +100,7 @@ impl Replies {
             return &mut self.ready;
         }
         if !matches!(self.places.back(), Some(Place::Filled(_))) {
-            let output = self.spare.pop().unwrap_or_default();
+            let output = self.late.take_spare();
             self.places.push_back(Place::Filled(output));
         }
         match self.places.back_mut() {
@@ -111,6 +112,8 @@ impl Replies {
     /// Keeps a place for the reply to a request of so many bytes; answers its number.
     pub fn reserve(&mut self, request_bytes: usize) -> u64 {
         let request_bytes = u32::try_from(request_bytes).unwrap_or(u32::MAX);
+        self.count_last();
+        self.counted = 0;
         self.places.push_back(Place::Waiting { muted: self.muted, request_bytes });
         self.requests += request_bytes as usize;
         self.waiting += 1;
@@ -137,10 +140,13 @@ impl Replies {
         self.recent = reply.len().max(self.recent - self.recent / 8);
         let reply = if muted { &[] } else { reply };
         if index > 0 {
-            let mut output = self.spare.pop().unwrap_or_default();
+            let mut output = self.late.take_spare();
             output.extend(reply);
-            self.early += output.len();
+            self.early += reply.len();
             *slot = Place::Filled(output);
+            if index + 1 == self.places.len() {
+                self.counted = reply.len();
+            }
             return;
         }
         self.ready.extend(reply);
@@ -150,7 +156,7 @@ impl Replies {
             self.batches.pop_front();
         }
         let whole = self.batches.len() < batches || batches == 0;
-        if whole || self.ready.len() >= TOGETHER_BYTES_MAX {
+        if whole || self.starved || self.ready.len() >= TOGETHER_BYTES_MAX {
             self.awaited.set(0);
             // Also when nothing is to be written: the connection may be waiting for room in its queue.
             self.client.waker.wake();
@@ -162,17 +168,33 @@ impl Replies {
 
     /// Moves the replies at the front that are there behind those that are ready.
     fn advance(&mut self) {
+        self.count_last();
         self.places.pop_front();
         self.first += 1;
         while let Some(Place::Filled(output)) = self.places.front_mut() {
-            self.early = self.early.saturating_sub(output.len());
+            self.early -= output.len();
             self.ready.append(output);
-            if self.spare.len() < SPARE_MAX {
-                self.spare.push(std::mem::take(output));
-            }
+            self.late.give_spare(std::mem::take(output));
             self.places.pop_front();
             self.first += 1;
         }
+        if self.places.is_empty() {
+            self.counted = 0;
+        }
+    }
+
+    /// Bytes that were added to the last place since they were counted.
+    fn uncounted(&self) -> usize {
+        match self.places.back() {
+            Some(Place::Filled(output)) => output.len() - self.counted,
+            _ => 0,
+        }
+    }
+
+    fn count_last(&mut self) {
+        let more = self.uncounted();
+        self.early += more;
+        self.counted += more;
     }
 }
 
@@ -227,6 +249,25 @@ mod tests {
         assert!(woken(&replies));
         replies.fill(five, b"5");
         assert!(woken(&replies) && replies.batches.is_empty());
+    }
+
+    #[test]
+    fn replies_behind_a_missing_one_are_counted() {
+        let mut replies = replies();
+        let one = replies.reserve(10);
+        replies.writer().extend(&[b'x'; 1000]);
+        replies.writer().extend(&[b'x'; 1000]);
+        assert_eq!(replies.bytes(), 2000);
+        let two = replies.reserve(10);
+        replies.writer().extend(&[b'x'; 500]);
+        replies.fill(two, &[b'x'; 30]);
+        let three = replies.reserve(10);
+        replies.fill(three, &[b'x'; 7]);
+        replies.writer().extend(&[b'x'; 3]);
+        assert_eq!(replies.bytes(), 2540);
+        replies.fill(one, b"1");
+        assert_eq!((replies.bytes(), replies.early), (2541, 0));
+        assert_eq!(replies.ready.take().len(), 2541);
     }
 
     #[test]

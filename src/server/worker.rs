@@ -260,14 +260,15 @@ async fn upkeep(server: Arc<Server>) {
 /// Frees expired keys when they are due, evicts after the limit was lowered, and does what operations have put off.
 async fn tend(server: Arc<Server>) {
     let Some(store) = server.store.clone() else { return };
-    let (mut used, mut looked_at) = (0, 0);
+    let (mut used, mut looked_at) = (0, Instant::now());
     loop {
         let now = server.now_us() / 1000;
-        if now >= looked_at + TICK_MS {
-            looked_at = now;
+        if looked_at.elapsed().as_millis() as u64 >= TICK_MS {
+            looked_at = Instant::now();
+            // What is free as a whole goes back to the system soon; holes between what is in use do not.
             let full = store.budget.is_nearly_full();
-            let (allocated, _, resident) = if full { process::allocator() } else { (0, 0, 0) };
-            store.note_spare(resident.saturating_sub(allocated));
+            let (allocated, active, _) = if full { process::allocator() } else { (0, 0, 0) };
+            store.note_spare(active.saturating_sub(allocated));
         }
         let active = server.active_expire.load(Relaxed);
         let more = store.tick(now, active);

@@ -4,10 +4,11 @@ use super::policy::Policy;
 use super::stamp::Decay;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// What the process may hold beyond what is used before the store has less for it: a part of the limit, and anyway. It
-/// is promised that resident memory never passes the limit by more than 5 % and 16 MB; the rest is for what a pause
-/// between two looks brings.
+/// What the process may hold beyond what is used before the store has less for it: a part of the limit and a fixed amount,
+/// or another if that is more. It is promised that resident memory never passes the limit by more than 5 % and 16 MB; the
+/// rest is for what is free as a whole but not yet given back, and for what a pause between two looks brings.
 const SPARE_PART: u64 = 20;
+const SPARE_MORE: u64 = 2 << 20;
 const SPARE_MIN: u64 = 8 << 20;
 /// Part of the limit that is held back at most, whatever the process holds.
 const HELD_BACK_PART: u64 = 8;
@@ -43,9 +44,11 @@ impl Budget {
 
     /// Changes limit and policy at run time; the next ticks evict down to a lower limit.
     pub fn configure(&self, limit: u64, policy: Policy) {
-        self.limit.store(limit, Relaxed);
-        self.policy.store(policy as u8, Relaxed);
-        self.held_back.store(0, Relaxed);
+        let before = self.limit.swap(limit, Relaxed);
+        let old = self.policy.swap(policy as u8, Relaxed);
+        if (before, old) != (limit, policy as u8) {
+            self.held_back.store(0, Relaxed);
+        }
     }
 
     /// Whether so much is used that something might be held back for want of room.
@@ -57,10 +60,10 @@ impl Budget {
     /// Takes off the limit what the process holds without use, `spare` bytes, as far as that is more than is
     /// tolerated, and as much again, since what is evicted leaves holes itself at first: sizes that change quickly make
     /// some for a while, and resident memory is what there is a limit for. A policy that may find nothing to evict gets
-    /// all of the limit.
+    /// all of the limit. Several nodes in one process see each other's holes.
     pub fn hold_back(&self, spare: u64) {
         let (limit, policy) = (self.limit(), self.policy());
-        let tolerated = limit / SPARE_PART + SPARE_MIN;
+        let tolerated = (limit / SPARE_PART + SPARE_MORE).max(SPARE_MIN);
         let evicts = !policy.is_volatile() && policy != Policy::NoEviction;
         let most = if evicts { limit / HELD_BACK_PART } else { 0 };
         let beyond = spare.saturating_sub(tolerated);
@@ -117,7 +120,7 @@ impl Budget {
         match self.limit() {
             0 => 0,
             limit => {
-                let allowed = limit - self.held_back.load(Relaxed).min(limit);
+                let allowed = limit - self.held_back.load(Relaxed).min(limit / HELD_BACK_PART);
                 ((self.used() + need) as u64).saturating_sub(allowed)
             }
         }
@@ -145,7 +148,7 @@ mod tests {
         const MB: u64 = 1 << 20;
         let budget = Budget::new(200 * MB, Policy::AllkeysLru);
         budget.charge((200 * MB) as usize);
-        for (spare, excess) in [(0, 0), (18 * MB, 0), (21 * MB, 6 * MB), (900 * MB, 25 * MB)] {
+        for (spare, excess) in [(0, 0), (12 * MB, 0), (15 * MB, 6 * MB), (900 * MB, 25 * MB)] {
             budget.hold_back(spare);
             assert_eq!(budget.excess(0), excess, "{spare}");
         }
