@@ -198,12 +198,6 @@ impl Store {
         more
     }
 
-    /// Takes note of what the process holds without use, that of the allocator being known: see [`Budget::hold_back`].
-    pub fn note_spare(&self, allocator: u64) {
-        let used: usize = (0..SHARDS).map(|index| self.lock(index).cell_bytes()).sum();
-        self.budget.hold_back(self.pool.committed().saturating_sub(used) as u64 + allocator);
-    }
-
     /// When the next key expires, if any does.
     pub fn next_expiry(&self) -> Option<u64> {
         (0..SHARDS).filter_map(|index| self.lock(index).next_expiry()).min()

@@ -268,7 +268,7 @@ async fn tend(server: Arc<Server>) {
             // What is free as a whole goes back to the system soon; holes between what is in use do not.
             let full = store.budget.is_nearly_full();
             let (allocated, active, _) = if full { process::allocator() } else { (0, 0, 0) };
-            store.note_spare(active.saturating_sub(allocated));
+            store.budget.hold_back(active.saturating_sub(allocated));
         }
         let active = server.active_expire.load(Relaxed);
         let more = store.tick(now, active);

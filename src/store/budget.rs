@@ -4,12 +4,11 @@ use super::policy::Policy;
 use super::stamp::Decay;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// What the process may hold beyond what is used before the store has less for it: a part of the limit and a fixed amount,
-/// or another if that is more. It is promised that resident memory never passes the limit by more than 5 % and 16 MB; the
-/// rest is for what is free as a whole but not yet given back, and for what a pause between two looks brings.
-const SPARE_PART: u64 = 20;
-const SPARE_MORE: u64 = 2 << 20;
-const SPARE_MIN: u64 = 8 << 20;
+/// Holes between what the allocator has handed out (large values, mostly) that are tolerated: a part of the limit, and
+/// anyway. It is promised that resident memory never passes the limit by more than 5 % and 16 MB; the rest is for the free
+/// cells of the arenas, for what is not yet given back, and for what a pause between two looks brings.
+const HOLES_PART: u64 = 32;
+const HOLES_MIN: u64 = 8 << 20;
 /// Part of the limit that is held back at most, whatever the process holds.
 const HELD_BACK_PART: u64 = 8;
 
@@ -57,16 +56,16 @@ impl Budget {
         limit != 0 && self.used() as u64 >= limit - limit / HELD_BACK_PART
     }
 
-    /// Takes off the limit what the process holds without use, `spare` bytes, as far as that is more than is
-    /// tolerated, and as much again, since what is evicted leaves holes itself at first: sizes that change quickly make
-    /// some for a while, and resident memory is what there is a limit for. A policy that may find nothing to evict gets
-    /// all of the limit. Several nodes in one process see each other's holes.
-    pub fn hold_back(&self, spare: u64) {
+    /// Takes off the limit what the allocator's holes, of so many bytes, are more than is tolerated, and as much again,
+    /// since what is evicted leaves holes itself at first: sizes that change quickly make some for a while, and resident
+    /// memory is what there is a limit for. A policy that may find nothing to evict gets all of the limit. Several nodes
+    /// in one process see each other's holes.
+    pub fn hold_back(&self, holes: u64) {
         let (limit, policy) = (self.limit(), self.policy());
-        let tolerated = (limit / SPARE_PART + SPARE_MORE).max(SPARE_MIN);
+        let tolerated = (limit / HOLES_PART).max(HOLES_MIN);
         let evicts = !policy.is_volatile() && policy != Policy::NoEviction;
         let most = if evicts { limit / HELD_BACK_PART } else { 0 };
-        let beyond = spare.saturating_sub(tolerated);
+        let beyond = holes.saturating_sub(tolerated);
         self.held_back.store(beyond.saturating_mul(2).min(most), Relaxed);
     }
 
@@ -148,9 +147,9 @@ mod tests {
         const MB: u64 = 1 << 20;
         let budget = Budget::new(200 * MB, Policy::AllkeysLru);
         budget.charge((200 * MB) as usize);
-        for (spare, excess) in [(0, 0), (12 * MB, 0), (15 * MB, 6 * MB), (900 * MB, 25 * MB)] {
-            budget.hold_back(spare);
-            assert_eq!(budget.excess(0), excess, "{spare}");
+        for (holes, excess) in [(0, 0), (8 * MB, 0), (11 * MB, 6 * MB), (900 * MB, 25 * MB)] {
+            budget.hold_back(holes);
+            assert_eq!(budget.excess(0), excess, "{holes}");
         }
         for policy in [Policy::NoEviction, Policy::VolatileLru] {
             budget.configure(200 * MB, policy);
