@@ -15,7 +15,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
 LARDER, REDIS, BARE, OTHER = "#d1495b", "#30638e", "#8d99a6", "#edae49"
-COLOURS = {"larder node": LARDER, "redis-server": REDIS, "bare server": BARE}
+COLOURS = {"larder node": LARDER, "larder coordinator": LARDER, "redis-server": REDIS, "bare server": BARE}
 plt.rcParams.update(
     {
         "svg.fonttype": "none",  # Text stays text.
