@@ -46,10 +46,7 @@ impl Paced {
         let local = tokio::task::LocalSet::new();
         let mut waits = local.block_on(&runtime, self.send())?;
         waits.sort_unstable();
-        let at = |part: f64| {
-            let place = (waits.len() as f64 * part) as usize;
-            waits.get(place.min(waits.len().saturating_sub(1))).map_or(0.0, |&ns| ns as f64 / 1e6)
-        };
+        let at = |part: f64| super::percentile_ms(&waits, part);
         println!(
             "{{\"count\": {}, \"p50_ms\": {:.4}, \"p99_ms\": {:.4}, \"p999_ms\": {:.4}, \"max_ms\": {:.4}}}",
             waits.len(),

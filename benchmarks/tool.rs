@@ -186,10 +186,7 @@ impl Probe {
             waits.push(start.elapsed().as_nanos() as u64);
         }
         waits.sort_unstable();
-        let at = |part: f64| {
-            let place = (waits.len() as f64 * part) as usize;
-            waits.get(place.min(waits.len().saturating_sub(1))).map_or(0.0, |&ns| ns as f64 / 1e6)
-        };
+        let at = |part: f64| percentile_ms(&waits, part);
         println!(
             "{{\"count\": {}, \"p50_ms\": {:.4}, \"p99_ms\": {:.4}, \"p9999_ms\": {:.4}, \"max_ms\": {:.4}}}",
             waits.len(),
@@ -200,6 +197,12 @@ impl Probe {
         );
         Ok(())
     }
+}
+
+/// The wait that this part of all, which are sorted and in nanoseconds, are not longer than; in milliseconds.
+fn percentile_ms(waits: &[u64], part: f64) -> f64 {
+    let place = (waits.len() as f64 * part) as usize;
+    waits.get(place.min(waits.len().saturating_sub(1))).map_or(0.0, |&ns| ns as f64 / 1e6)
 }
 
 /// Whether only the first line of a bulk string is there.

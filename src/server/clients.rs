@@ -89,14 +89,14 @@ impl Client {
     pub(super) fn note_owed(&self, bytes: usize, limit: OutputLimit, now: u64) {
         let bytes = bytes as u64;
         self.output_buffer.store(bytes, Relaxed);
-        let over = limit.soft > 0 && bytes > limit.soft;
+        let over = limit.soft > 0 && bytes >= limit.soft;
         let since = match self.owed_since_ms.load(Relaxed) {
             _ if !over => 0,
             0 => now,
             since => since,
         };
         self.owed_since_ms.store(since, Relaxed);
-        if limit.hard > 0 && bytes > limit.hard {
+        if limit.hard > 0 && bytes >= limit.hard {
             self.close_for_owing(bytes);
         }
     }
@@ -105,7 +105,7 @@ impl Client {
     pub(super) fn check_owed(&self, limit: OutputLimit, now: u64) {
         let since = self.owed_since_ms.load(Relaxed);
         let bytes = self.output_buffer.load(Relaxed);
-        let over = since > 0 && limit.soft > 0 && bytes > limit.soft;
+        let over = since > 0 && limit.soft > 0 && bytes >= limit.soft;
         if over && now.saturating_sub(since) > limit.soft_s * 1000 {
             self.close_for_owing(bytes);
         }

@@ -1,5 +1,6 @@
 //! Replies to requests that came together leave together, in one write: those that are there wait for the rest of their
-//! batch. But only for a few milliseconds, since a node may be slow, or not answer at all.
+//! batch. But only for a few milliseconds, since a node may be slow, or not answer at all. What comes before its turn lies
+//! in buffers that a worker's connections share.
 
 use super::Client;
 use crate::resp::Output;
@@ -15,7 +16,7 @@ const SPARE_BYTES_MAX: usize = 4096;
 /// Replies wait for others for between one and two of these, which the runtime rounds up.
 const ROUND: Duration = Duration::from_millis(1);
 
-/// The clients of a worker that are kept waiting for the rest of a batch.
+/// The clients of a worker that are kept waiting for the rest of a batch, and buffers for replies that come early.
 #[derive(Default)]
 pub(super) struct Late {
     /// Since this round, and since the one before.

@@ -14,7 +14,6 @@ use super::value::{Str, Value};
 use super::wheel::Wheel;
 use super::{Ahead, Budget, DATABASES, Policy};
 use bytes::{Bytes, BytesMut};
-
 use std::sync::Arc;
 
 /// Entries that one operation moves at most to empty a sparse run.
