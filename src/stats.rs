@@ -6,6 +6,7 @@
 mod histogram;
 pub mod info;
 pub mod process;
+pub mod report;
 mod slowlog;
 
 pub use histogram::{Histogram, Snapshot};

@@ -2,6 +2,7 @@
 //! HdrHistogram (G. Tene), so a percentile is true to one part in 16 at any scale.
 
 use super::add;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Buckets for each doubling.
@@ -56,10 +57,29 @@ fn upper(bucket: usize) -> u64 {
     ((bucket % STEPS + STEPS + 1) << doubling) - 1
 }
 
-/// Histograms added up.
+/// Histograms added up. As JSON it is pairs: a bucket's number and its count, where that is not 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<(usize, u64)>", into = "Vec<(usize, u64)>")]
 pub struct Snapshot {
+    /// By bucket; empty or all of them.
     counts: Vec<u64>,
     total: u64,
+}
+
+impl From<Vec<(usize, u64)>> for Snapshot {
+    fn from(pairs: Vec<(usize, u64)>) -> Self {
+        let mut snapshot = Snapshot::default();
+        for (bucket, count) in pairs.into_iter().filter(|&(bucket, _)| bucket < BUCKETS) {
+            snapshot.add_to(bucket, count);
+        }
+        snapshot
+    }
+}
+
+impl From<Snapshot> for Vec<(usize, u64)> {
+    fn from(snapshot: Snapshot) -> Self {
+        snapshot.counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect()
+    }
 }
 
 impl Snapshot {
@@ -73,6 +93,30 @@ impl Snapshot {
         }
         let total = counts.iter().sum();
         Snapshot { counts, total }
+    }
+
+    /// Counts a duration.
+    pub fn record(&mut self, ns: u64) {
+        self.add_to(bucket(ns), 1);
+    }
+
+    /// Adds another one: exact, as each bucket is added to itself.
+    pub fn add(&mut self, other: &Snapshot) {
+        for (bucket, count) in other.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            self.add_to(bucket, *count);
+        }
+    }
+
+    fn add_to(&mut self, bucket: usize, count: u64) {
+        self.counts.resize(BUCKETS, 0);
+        self.counts[bucket] += count;
+        self.total += count;
+    }
+
+    /// Buckets that have counted something: the longest duration in nanoseconds that counts there, and how many did.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let counts = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        counts.map(|(bucket, count)| (upper(bucket), *count))
     }
 
     /// Durations counted.
