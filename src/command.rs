@@ -10,6 +10,7 @@ mod expire;
 mod glob;
 mod introspect;
 mod keys;
+mod larder;
 mod lookup;
 mod numbers;
 mod options;
@@ -202,6 +203,8 @@ pub enum Merge {
     Info,
     /// CONFIG GET: own parameters, and the common value of the nodes' ones.
     ConfigGet,
+    /// LARDER STATS: the nodes' reports added to the own one.
+    Report,
     /// SLOWLOG GET: the newest entries of all nodes.
     Slowlog,
     /// CONFIG SET: own parameters here, the nodes' ones there.

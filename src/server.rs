@@ -50,6 +50,16 @@ pub enum Role {
     Coordinator,
 }
 
+impl Role {
+    /// `node` or `coordinator`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Node => "node",
+            Role::Coordinator => "coordinator",
+        }
+    }
+}
+
 /// The state of one server that all its workers share; nothing in it is written on the path of a request.
 pub struct Server {
     /// What it is.
@@ -114,6 +124,11 @@ impl Server {
             let found = command::all()[usize::from(command)];
             self.slowlog.note(most, (us, now_us() / 1_000_000), found, args, client);
         }
+    }
+
+    /// Where it listens, once it does.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.addr.get().copied()
     }
 
     /// The TCP port it listens on; 0 if on none.

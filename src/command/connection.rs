@@ -180,14 +180,3 @@ pub(super) fn acl_whoami(
     reply.bulk(b"default");
     Ok(())
 }
-
-pub(super) fn larder_table(
-    cx: &mut Context<'_, '_>,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), Error> {
-    let text = |at: usize| String::from_utf8_lossy(args.at(at)).into_owned();
-    cx.server.clients.claim_table(&cx.session.client, text(2), text(3))?;
-    reply.ok();
-    Ok(())
-}

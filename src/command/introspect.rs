@@ -54,7 +54,9 @@ fn tips(row: &Command) -> Vec<&'static str> {
     let response = |merge| match merge {
         Merge::Sum => Some("response_policy:agg_sum"),
         Merge::AllOk => Some("response_policy:all_succeeded"),
-        Merge::RandomKey | Merge::Fields | Merge::Slowlog => Some("response_policy:special"),
+        Merge::RandomKey | Merge::Fields | Merge::Slowlog | Merge::Report => {
+            Some("response_policy:special")
+        }
         Merge::ByKey | Merge::Concat | Merge::Info | Merge::ConfigGet | Merge::ConfigSet => None,
     };
     let (request, merge) = match row.route {

@@ -2,8 +2,8 @@
 
 use super::flag::*;
 use super::{Command, Group, Handler, Keys, Lock, Merge, Route, Run};
-use super::{bits, clients, config, connection, debug, expire, introspect, keys, numbers, server};
-use super::{set, slowlog, strings, transactions};
+use super::{bits, clients, config, connection, debug, expire, introspect, keys, larder};
+use super::{numbers, server, set, slowlog, strings, transactions};
 
 const READ: u16 = READONLY | FAST;
 const UPDATE: u16 = WRITE | DENYOOM | FAST;
@@ -203,8 +203,9 @@ pub static COMMANDS: &[Command] = &[
     local(("multi", 1, FAST | IMMEDIATE, "1.2.0", "", "Queues the commands that follow."), Group::Transactions, transactions::multi),
 
     local(("cluster", -2, 0, "3.0.0", "subcommand", "Answers that this server is not part of a Redis Cluster."), Group::Cluster, server::cluster),
-    container(("larder", -2, ADMIN, "7.4.0", "subcommand", "What Larder's own servers say to each other."), Group::Cluster, introspect::help, &[
+    container(("larder", -2, ADMIN, "7.4.0", "subcommand", "What only Larder knows."), Group::Cluster, introspect::help, &[
         help("help"),
-        local(("table", 4, ADMIN, "7.4.0", "hash coordinator", "A coordinator tells a node the hash of its slot table; the node refuses a second, different one."), Group::Cluster, connection::larder_table),
+        row(("stats", -2, ADMIN, "7.4.0", "[JSON | TEXT] [section [section ...]]", "Returns what is known of a server, or of a cluster: traffic, hits, commands, prefixes, hot keys and more."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::Report), Lock::None, larder::stats),
+        local(("table", 4, ADMIN, "7.4.0", "hash coordinator", "A coordinator tells a node the hash of its slot table; the node refuses a second, different one."), Group::Cluster, larder::table),
     ]),
 ];

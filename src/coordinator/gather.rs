@@ -5,6 +5,7 @@ use crate::command::Merge;
 use crate::resp::{Error, Output, Proto, Reply};
 use crate::server::{Call, Replies};
 use crate::stats::WorkerStats;
+use crate::stats::report::{Form, Report};
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,6 +29,8 @@ pub(super) enum Join {
     Config { own: Bytes, down: Vec<String> },
     /// INFO: the sections of this server, the addresses that were asked, and all addresses.
     Info { own: Bytes, sections: Vec<&'static str>, addrs: Vec<String>, all: Vec<String> },
+    /// LARDER STATS: this server's report, the form that is wanted, the addresses that were asked, and all addresses.
+    Report { own: Bytes, form: Form, addrs: Vec<String>, all: Vec<String> },
     /// EXEC: how each queued command's reply is found.
     Transaction(Vec<transaction::Step>),
 }
@@ -35,7 +38,7 @@ pub(super) enum Join {
 impl Join {
     /// Whether a node that is down is reported in the reply instead of failing it.
     pub(super) fn spares_the_dead(&self) -> bool {
-        matches!(self, Join::Config { .. } | Join::Info { .. })
+        matches!(self, Join::Config { .. } | Join::Info { .. } | Join::Report { .. })
     }
 }
 
@@ -141,10 +144,35 @@ pub(super) fn merged(join: &Join, proto: Proto, keys: &[Vec<u32>], replies: &[No
         Join::Info { own, sections, addrs, all } => {
             info::merge(own, sections, addrs, all, replies, proto, &mut out)
         }
+        Join::Report { own, form, addrs, all } => {
+            report(own, form, addrs, all, replies, proto, &mut out)
+        }
         Join::Transaction(steps) => transaction::merge(steps, &good, proto, &mut out),
     };
     match understood {
         Some(()) => out.freeze(),
         None => encode_error(&Error::new("ERR a node answered something that cannot be merged")),
     }
+}
+
+/// The report of the cluster. A node whose answer is none counts as down.
+fn report(
+    own: &Bytes,
+    form: &Form,
+    addrs: &[String],
+    all: &[String],
+    replies: &[NodeReply],
+    proto: Proto,
+    out: &mut BytesMut,
+) -> Option<()> {
+    let read = |reply: &[u8]| serde_json::from_slice::<Report>(merge::text(reply)?).ok();
+    let answer = |addr: &String| {
+        let place = addrs.iter().position(|asked| asked == addr)?;
+        read(replies.get(place)?.as_ref().ok()?)
+    };
+    let nodes = all.iter().map(|addr| (addr.clone(), answer(addr))).collect();
+    let mut output = Output::default();
+    form.write(&Report::of_cluster(read(own)?, nodes), &mut Reply::new(&mut output, proto));
+    out.extend_from_slice(&output.take());
+    Some(())
 }

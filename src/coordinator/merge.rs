@@ -111,7 +111,9 @@ pub(super) fn merge(
         }
         Merge::RandomKey => out.extend_from_slice(random(replies)?),
         Merge::Fields => fields(replies, proto, out)?,
-        Merge::Slowlog | Merge::Info | Merge::ConfigGet | Merge::ConfigSet => return None,
+        Merge::Slowlog | Merge::Report | Merge::Info | Merge::ConfigGet | Merge::ConfigSet => {
+            return None;
+        }
     }
     Some(())
 }

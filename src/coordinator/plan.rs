@@ -6,6 +6,7 @@ use crate::cluster::{SlotTable, slot_of};
 use crate::command::{Found, Merge, slowlog_wanted};
 use crate::config::{self, PARAMS, Scope};
 use crate::resp::{Args, ArgsBuf, Error};
+use crate::stats::report::Form;
 use bytes::{Bytes, BytesMut};
 
 /// What goes to one node.
@@ -142,7 +143,7 @@ pub(super) fn cursor(nodes: usize, db: u8, args: Args<'_>) -> Result<Planned, Er
 /// Whether a request that is executed here and on nodes fails when one of those is down.
 pub(super) fn needs_all(merge: Merge, args: Args<'_>) -> bool {
     match merge {
-        Merge::Info | Merge::ConfigGet => false,
+        Merge::Info | Merge::ConfigGet | Merge::Report => false,
         Merge::ConfigSet => args.from(2).step_by(2).any(is_of_nodes),
         _ => true,
     }
@@ -178,6 +179,13 @@ pub(super) fn local_and_nodes(
             let addrs = up.iter().map(|&node| nodes[node].clone()).collect();
             let all = nodes.to_vec();
             Planned::Parts(to(up, request.args()), Join::Info { own, sections, addrs, all })
+        }
+        Merge::Report => {
+            let form = Form::parse(args, 2)?;
+            let request = ArgsBuf::build(&[b"LARDER", b"STATS", b"JSON"]);
+            let addrs = up.iter().map(|&node| nodes[node].clone()).collect();
+            let all = nodes.to_vec();
+            Planned::Parts(to(up, request.args()), Join::Report { own, form, addrs, all })
         }
         Merge::ConfigGet => {
             let lower: Vec<Vec<u8>> = args.from(2).map(<[u8]>::to_ascii_lowercase).collect();

@@ -2,7 +2,7 @@
 
 use super::process;
 use crate::config::Id;
-use crate::server::{Role, Server};
+use crate::server::Server;
 use crate::store::{Keyspace, Policy};
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
@@ -282,10 +282,7 @@ fn keyspace_section(keyspace: &Keyspace<'_>, out: &mut String) -> Written {
 }
 
 fn larder_section(server: &Server, out: &mut String) -> Written {
-    let role = match server.role {
-        Role::Node => "node",
-        Role::Coordinator => "coordinator",
-    };
+    let role = server.role.name();
     let latency = server.stats.latency();
     writeln!(out, "larder_version:{}\r\nlarder_role:{role}\r", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "workers:{}\r", server.workers)?;

@@ -3,6 +3,12 @@
 //! A node makes a [`Report`] of itself; a coordinator asks its nodes for theirs, as JSON, and adds them to its own. What
 //! can be added up exactly is kept in a form that can: histograms, not percentiles.
 
+mod merge;
+mod own;
+mod render;
+
+pub use render::Form;
+
 use super::Snapshot;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,6 +19,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("traffic", "connections, commands and bytes"),
     ("cache", "keys, memory, hits and misses"),
     ("commands", "how often commands ran and how long they took"),
+    ("latency", "how long all commands took together"),
     ("errors", "error replies by their code"),
     ("prefixes", "keys, memory, hits, misses, evictions and latency by key prefix"),
     ("ages", "for how long evicted keys had not been used"),

@@ -1,0 +1,96 @@
+//! A server's report of itself.
+
+use super::{Answering, Cache, CommandReport, Latency, Report, Traffic};
+use crate::config::Id;
+use crate::server::Server;
+use crate::stats::{Snapshot, process};
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Report {
+    /// What a server knows of itself. On a node this locks one shard of the store after another, each for a moment.
+    pub fn of(server: &Server) -> Self {
+        let commands: Vec<CommandReport> = server
+            .stats
+            .commands()
+            .into_iter()
+            .map(|command| CommandReport {
+                name: command.name.to_owned(),
+                calls: command.calls,
+                rejected: command.rejected,
+                failed: command.failed,
+                latency: Latency::new(command.latency, command.ns),
+            })
+            .collect();
+        let sum_us = commands.iter().map(|command| command.latency.sum_us).sum();
+        let mut report = Report {
+            server: answering(server),
+            traffic: traffic(server),
+            latency: Latency { sum_us, ..Latency::new(server.stats.latency(), 0) },
+            commands,
+            errors: server.stats.errors(),
+            ..Report::default()
+        };
+        if let Some(store) = &server.store {
+            let (budget, keyspace) = (&store.budget, store.lock_all(0, server.now_us() / 1000));
+            let (stats, dbs) = (keyspace.stats(), keyspace.db_stats());
+            drop(keyspace);
+            report.cache = Cache {
+                keys: dbs.iter().map(|db| db.keys).sum(),
+                expires: dbs.iter().map(|db| db.expires).sum(),
+                used_bytes: budget.used() as u64,
+                max_bytes: budget.limit(),
+                policy: budget.policy().name().to_owned(),
+                hits: stats.hits,
+                misses: stats.misses,
+                evicted: stats.evicted,
+                expired: stats.expired,
+            };
+        }
+        report
+    }
+}
+
+impl Latency {
+    /// From a histogram, and nanoseconds in all.
+    pub fn new(histogram: Snapshot, ns: u64) -> Self {
+        let mut latency = Latency { sum_us: ns as f64 / 1000.0, histogram, ..Latency::default() };
+        latency.work_out();
+        latency
+    }
+
+    /// Works the percentiles out of the histogram.
+    pub(super) fn work_out(&mut self) {
+        let at = |percent| self.histogram.percentile_us(percent);
+        (self.p50_us, self.p99_us, self.p999_us) = (at(50.0), at(99.0), at(99.9));
+    }
+}
+
+fn answering(server: &Server) -> Answering {
+    let (cpu_user_s, cpu_system_s) = process::cpu_seconds();
+    Answering {
+        role: server.role.name().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        addr: server.addr().map(|addr| addr.to_string()).unwrap_or_default(),
+        run_id: server.run_id.clone(),
+        process_id: u64::from(std::process::id()),
+        uptime_s: server.started.elapsed().as_secs(),
+        workers: server.workers as u64,
+        resident_bytes: process::resident_bytes(),
+        cpu_user_s,
+        cpu_system_s,
+    }
+}
+
+fn traffic(server: &Server) -> Traffic {
+    let [commands, bytes_in, bytes_out] = server.stats.traffic();
+    Traffic {
+        clients: server.clients.len() as u64,
+        clients_max: server.config.number(Id::Maxclients),
+        connections: server.stats.connections.load(Relaxed),
+        connections_rejected: server.stats.rejected_connections.load(Relaxed),
+        commands,
+        commands_per_s: server.stats.rates()[0],
+        bytes_in,
+        bytes_out,
+    }
+}
