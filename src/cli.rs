@@ -152,7 +152,7 @@ fn flag(param: &'static Param) -> Arg {
         Kind::Size { .. } => "SIZE",
         Kind::Bool => "yes|no",
         Kind::Choice(_) => "NAME",
-        Kind::Text => "TEXT",
+        Kind::Text | Kind::Separator => "TEXT",
         Kind::OutputLimits => "LIMITS",
         Kind::Secret => "PASSWORD",
     };

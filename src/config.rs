@@ -8,7 +8,8 @@ pub use params::{Access, Id, Kind, PARAMS, Param, Scope};
 pub use value::{OutputLimit, format_size, parse_size};
 
 use crate::resp::parse_int;
-use crate::store::{Budget, Policy};
+use crate::store::usage::{Separator, Settings};
+use crate::store::{Policy, Store};
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -45,13 +46,19 @@ impl Config {
     }
 
     /// Tells a store what its part of the parameters is.
-    pub fn apply_to(&self, budget: &Budget) {
+    pub fn apply_to(&self, store: &Store) {
+        let budget = &store.budget;
         let policy = Policy::from_index(self.number(Id::MaxmemoryPolicy));
         budget.configure(self.number(Id::Maxmemory), policy);
         // Their bounds lie far below those of the type.
         let lfu = [Id::MaxmemorySamples, Id::LfuLogFactor, Id::LfuDecayTime];
         let [samples, log_factor, decay_minutes] = lfu.map(|id| self.number(id) as u32);
         budget.configure_lfu(samples, log_factor, decay_minutes);
+        store.watch(Settings {
+            sampled: self.number(Id::StatsSampleEvery) as u32,
+            curve: self.is_on(Id::StatsCurve),
+            separator: Separator::new(self.text(Id::StatsSeparator).as_bytes()),
+        });
     }
 
     /// Whether a truth value is `yes`.
@@ -81,7 +88,8 @@ impl Config {
                 *lock(&self.password) = (!text.is_empty()).then(|| digest(text.as_bytes()));
                 return Ok(());
             }
-            Kind::Text => {
+            Kind::Text | Kind::Separator => {
+                value::parse(&param.kind, text)?;
                 text.clone_into(&mut lock(&self.texts[param.id as usize]));
                 return Ok(());
             }
@@ -107,7 +115,7 @@ impl Config {
     /// The value as CONFIG GET shows it. A password is never shown.
     pub fn get(&self, param: &Param) -> String {
         match &param.kind {
-            Kind::Text | Kind::OutputLimits => self.text(param.id),
+            Kind::Text | Kind::Separator | Kind::OutputLimits => self.text(param.id),
             Kind::Secret => String::new(),
             Kind::Bool => (if self.is_on(param.id) { "yes" } else { "no" }).to_owned(),
             Kind::Choice(names) => names[self.number(param.id) as usize].to_owned(),

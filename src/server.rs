@@ -33,7 +33,7 @@ pub fn check_address(addr: &str) -> anyhow::Result<()> {
 use crate::command;
 use crate::config::{Config, Id};
 use crate::resp::Args;
-use crate::stats::{SlowLog, Stats};
+use crate::stats::{SlowLog, Stats, WorkerStats};
 use crate::store::Store;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -129,6 +129,18 @@ impl Server {
     /// Where it listens, once it does.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.addr.get().copied()
+    }
+
+    /// Counts how long a command took for the prefix of its first key, if it is one that is looked at.
+    pub(crate) fn note_prefix(&self, stats: &WorkerStats, ns: u64, command: u16, args: Args<'_>) {
+        let Some(store) = &self.store else { return };
+        if stats.is_looked_at(&store.usage) && store.usage.sampled() > 0 {
+            let keys = command::all()[usize::from(command)].row.keys;
+            if !keys.is_none() {
+                let prefix = store.usage.separator().prefix_of(args.at(keys.first as usize));
+                self.stats.note_prefix(prefix, ns);
+            }
+        }
     }
 
     /// The TCP port it listens on; 0 if on none.

@@ -131,7 +131,7 @@ fn start_node(
     };
     println!("node {addr}  {memory}, policy {policy_name}, workers {workers}");
     let store = Arc::new(Store::new(limit, policy));
-    config.apply_to(&store.budget);
+    config.apply_to(&store);
     let server = Server::new(Role::Node, config, Some(store.clone()), workers);
     warn_if_open(&server, addr);
     let running = server::start(server, listeners, move |_| Node::new(store.clone(), workers))?;

@@ -13,12 +13,15 @@ pub use histogram::{Histogram, Snapshot};
 pub use slowlog::SlowLog;
 
 use crate::command;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::store::usage::{OTHER, Usage};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Different error codes that are counted at most; further ones count as `OTHER`.
 const ERROR_CODES_MAX: usize = 128;
+/// Prefixes whose latency is kept at most.
+const PREFIXES_MAX: usize = 128;
 /// Samples of the traffic, from which the rates of INFO are worked out, and how far apart they are.
 const SAMPLES: usize = 16;
 /// Milliseconds between samples of the traffic.
@@ -49,6 +52,8 @@ pub struct WorkerStats {
     latency: Histogram,
     by_command: Box<[CommandStats]>,
     errors: Mutex<BTreeMap<String, u64>>,
+    /// Commands until one is looked at for its prefix.
+    until: AtomicU32,
 }
 
 impl WorkerStats {
@@ -60,6 +65,7 @@ impl WorkerStats {
             latency: Histogram::new(),
             by_command: command::all().iter().map(|_| CommandStats::default()).collect(),
             errors: Mutex::default(),
+            until: AtomicU32::new(1),
         }
     }
 
@@ -74,6 +80,13 @@ impl WorkerStats {
         }
         self.latency.record(ns);
         stats.latency.get_or_init(|| Box::new(Histogram::new())).record(ns);
+    }
+
+    /// Whether this command, of those that ran, is one that is looked at for its prefix.
+    pub fn is_looked_at(&self, usage: &Usage) -> bool {
+        let until = self.until.load(Relaxed) - 1;
+        self.until.store(if until > 0 { until } else { usage.stride() }, Relaxed);
+        until == 0
     }
 
     /// Counts a command that was refused before it ran.
@@ -129,6 +142,8 @@ pub struct Stats {
     /// Connections refused because there were too many.
     pub rejected_connections: AtomicU64,
     samples: Mutex<VecDeque<[u64; 3]>>,
+    /// How long commands took, by the prefix of their first key: those that were looked at.
+    prefixes: Mutex<HashMap<Vec<u8>, Snapshot>>,
 }
 
 impl Stats {
@@ -139,6 +154,7 @@ impl Stats {
             connections: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
             samples: Mutex::default(),
+            prefixes: Mutex::default(),
         }
     }
 
@@ -172,6 +188,19 @@ impl Stats {
         std::array::from_fn(|i| {
             (last[i].saturating_sub(first[i]) * 1000).checked_div(ms).unwrap_or(0)
         })
+    }
+
+    /// Counts how long a command took for the prefix of its key.
+    #[cold]
+    pub fn note_prefix(&self, prefix: &[u8], ns: u64) {
+        let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = prefixes.len() < PREFIXES_MAX || prefixes.contains_key(prefix);
+        prefixes.entry(if known { prefix } else { OTHER }.to_vec()).or_default().record(ns);
+    }
+
+    /// How long commands took by the prefix of their key.
+    pub fn prefixes(&self) -> HashMap<Vec<u8>, Snapshot> {
+        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How long commands took, all together.
@@ -216,5 +245,6 @@ impl Stats {
         self.connections.store(0, Relaxed);
         self.rejected_connections.store(0, Relaxed);
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

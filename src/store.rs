@@ -4,8 +4,10 @@
 //! A [`Store`] is an array of shards, each behind a mutex. A command locks the shards of its keys, in index
 //! order, as a [`Keyspace`], and works on that; nothing here waits while it holds a lock.
 
+mod ages;
 mod arena;
 mod budget;
+mod census;
 #[cfg(any(test, fuzzing))]
 mod check;
 mod classes;
@@ -23,12 +25,16 @@ mod prefetch;
 mod reclaim;
 mod shard;
 mod stamp;
+pub mod usage;
 mod value;
 mod wheel;
 
+pub use ages::Ages;
 pub use budget::Budget;
+pub use census::Census;
 pub use keyspace::{Access, Expiry, Keyspace, View};
 pub use policy::Policy;
+use shard::Parts;
 pub use shard::{DbStats, Shard, ShardStats};
 pub use value::{Str, Value};
 
@@ -36,6 +42,7 @@ use hash::KeyHasher;
 use pool::Pool;
 use reclaim::Reclaim;
 use smallvec::SmallVec;
+use usage::Usage;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -84,6 +91,8 @@ pub struct Store {
     reclaim: Mutex<Reclaim>,
     /// The memory limit, what is used of it, and what to do when it is reached.
     pub budget: Budget,
+    /// What the uses of keys tell of them.
+    pub usage: Arc<Usage>,
 }
 
 impl Store {
@@ -91,9 +100,16 @@ impl Store {
     pub fn new(maxmemory: u64, policy: Policy) -> Self {
         let (hasher, pool) = (KeyHasher::new(), Pool::new());
         let budget = Budget::new(maxmemory, policy);
-        let shard = |_| Mutex::new(Shard::new(pool.clone(), hasher.clone(), policy, &budget));
+        let usage = Arc::new(Usage::new());
+        let shard = |_| {
+            Mutex::new(Shard::new(
+                Parts { pool: pool.clone(), hasher: hasher.clone(), usage: usage.clone() },
+                policy,
+                &budget,
+            ))
+        };
         let shards = (0..SHARDS).map(shard).collect();
-        Store { shards, hasher, pool, reclaim: Mutex::default(), budget }
+        Store { shards, hasher, pool, reclaim: Mutex::default(), budget, usage }
     }
 
     /// The shards of `keys`, locked.
@@ -174,7 +190,7 @@ impl Store {
     /// Frees what has expired, a bounded number of keys at a time, evicts down to a limit that was lowered, and does a
     /// part of what operations have put off. Answers whether there is more to do at once.
     pub fn tick(&self, now: u64, expire: bool) -> bool {
-        let (mut more, mut large, policy) = (false, 0, self.budget.policy());
+        let (mut more, mut large, mut reads, policy) = (false, 0, 0, self.budget.policy());
         for index in 0..SHARDS {
             let mut shard = self.lock(index);
             shard.follow(policy, &self.budget);
@@ -183,8 +199,10 @@ impl Store {
             }
             more |= shard.tidy(&self.budget);
             large += shard.large_bytes();
+            reads += shard.stats.hits + shard.stats.misses;
         }
         self.reclaim.lock().unwrap_or_else(PoisonError::into_inner).note(large);
+        self.usage.fade(now, reads);
         if policy != Policy::NoEviction {
             // From all shards alike, so that none loses keys that are newer than what others keep.
             for _ in 0..EVICTED_PER_TICK {
@@ -196,6 +214,12 @@ impl Store {
             more = true;
         }
         more
+    }
+
+    /// Sets what is looked at in the uses of keys.
+    pub fn watch(&self, settings: usage::Settings) {
+        self.usage.configure(settings);
+        (0..SHARDS).for_each(|index| self.lock(index).rearm());
     }
 
     /// When the next key expires, if any does.

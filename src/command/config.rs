@@ -78,7 +78,7 @@ pub(super) fn set(
         config.set(param, value).map_err(|reason| failed(param.name, &reason))?;
     }
     if let Some(store) = cx.keyspace.store() {
-        config.apply_to(&store.budget);
+        config.apply_to(store);
     }
     reply.ok();
     Ok(())

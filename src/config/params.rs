@@ -36,6 +36,9 @@ pub enum Id {
     SlowlogLogSlowerThan,
     SlowlogMaxLen,
     LatencyMonitorThreshold,
+    StatsSampleEvery,
+    StatsCurve,
+    StatsSeparator,
     NotifyKeyspaceEvents,
     ListMaxListpackSize,
     HashMaxListpackEntries,
@@ -67,6 +70,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// For each class of clients three limits of what it may be owed, as Redis writes them.
     OutputLimits,
+    /// What ends the prefix of a key: a short text.
+    Separator,
     /// Any text.
     Text,
     /// A password: kept as a digest, never shown.
@@ -198,6 +203,12 @@ pub static PARAMS: &[Param] = &[
     run_time(Id::SlowlogMaxLen, "slowlog-max-len", Kind::Number { min: 0, max: i64::MAX }, "128", Scope::Node,
         "Commands that SLOWLOG keeps"),
     fixed(Id::LatencyMonitorThreshold, "latency-monitor-threshold", "0"),
+    run_time(Id::StatsSampleEvery, "stats-sample-every", Kind::Number { min: 0, max: 1_000_000 }, "64", Scope::Node,
+        "Look at one use of a key in so many, by chance, for the statistics by prefix and of hot keys, and count it as so many; 1 = all, 0 = none"),
+    run_time(Id::StatsCurve, "stats-curve", Kind::Bool, "yes", Scope::Node,
+        "Keep the miss-ratio curve, which tells the hit ratio that other memory sizes would give: yes or no"),
+    run_time(Id::StatsSeparator, "stats-separator", Kind::Separator, ":", Scope::Node,
+        "What ends the prefix of a key in the statistics by prefix: one to seven bytes"),
     fixed(Id::NotifyKeyspaceEvents, "notify-keyspace-events", ""),
     fixed(Id::ListMaxListpackSize, "list-max-listpack-size", "-2"),
     fixed(Id::HashMaxListpackEntries, "hash-max-listpack-entries", "128"),

@@ -1,6 +1,7 @@
 //! Parsing and printing of parameter values, as Redis writes them.
 
 use super::{Kind, parse_number};
+use crate::store::usage::Separator;
 
 /// Parses a number of bytes: `100`, `1k` = 1000, `1kb` = 1024, likewise `m`, `mb`, `g`, `gb`, in any case.
 pub fn parse_size(text: &str) -> Option<u64> {
@@ -60,7 +61,10 @@ pub(super) fn parse(kind: &Kind, text: &str) -> Result<u64, String> {
             Ok(value as u64)
         }
         Kind::OutputLimits => output_limits("", text).map(|_| 0),
-        Kind::Text | Kind::Secret => Ok(0),
+        Kind::Separator if !(1..=Separator::MAX).contains(&text.len()) => {
+            Err(format!("argument must be a text of 1 to {} bytes", Separator::MAX))
+        }
+        Kind::Separator | Kind::Text | Kind::Secret => Ok(0),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A node makes a [`Report`] of itself; a coordinator asks its nodes for theirs, as JSON, and adds them to its own. What
 //! can be added up exactly is kept in a form that can: histograms, not percentiles.
 
+mod keys;
 mod merge;
 mod own;
 mod render;
@@ -129,6 +130,8 @@ pub struct Cache {
     pub evicted: u64,
     /// Keys that expired.
     pub expired: u64,
+    /// Uses of keys within about the last two minutes, estimated: what the shares of hot keys are parts of.
+    pub recent_uses: u64,
 }
 
 /// One command.

@@ -2,9 +2,10 @@
 
 use super::entry::Content;
 use super::large::drop_elsewhere;
+use super::usage::{Key, Use};
 use super::value::{Str, Value};
 use super::{
-    Ahead, Cells, DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index,
+    Ages, Ahead, Cells, DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index,
 };
 use crate::resp::Error;
 use bytes::{Bytes, BytesMut};
@@ -129,10 +130,12 @@ impl<'a> Keyspace<'a> {
         let shard = self.shard(hash);
         let found = shard.find(hash as u32, db, key, now, budget);
         if access != Access::Write {
-            match found {
-                Some(_) => shard.stats.hits += 1,
-                None => shard.stats.misses += 1,
-            }
+            let what = if found.is_some() { Use::Hit } else { Use::Miss };
+            *match what {
+                Use::Hit => &mut shard.stats.hits,
+                _ => &mut shard.stats.misses,
+            } += 1;
+            shard.note_use(Key { db, name: key, hash }, what, now, budget);
         }
         let handle = found?;
         if access != Access::Peek {
@@ -147,9 +150,11 @@ impl<'a> Keyspace<'a> {
         let shard = self.shard(hash);
         let Some(handle) = shard.find(hash as u32, db, key, now, &store.budget) else {
             shard.stats.misses += 1;
+            shard.note_use(Key { db, name: key, hash }, Use::Miss, now, &store.budget);
             return None;
         };
         shard.stats.hits += 1;
+        shard.note_use(Key { db, name: key, hash }, Use::Hit, now, &store.budget);
         shard.touch(handle, false, now, &store.budget);
         Some(Value::Str(shard.entries.value(handle)))
     }
@@ -186,6 +191,7 @@ impl<'a> Keyspace<'a> {
             }
             None => shard.insert(hash as u32, content, now, budget),
         }
+        shard.note_write(Key { db, name: key, hash }, key.len() + value.len(), now, budget);
         Ok(())
     }
 
@@ -208,7 +214,9 @@ impl<'a> Keyspace<'a> {
         let shard = self.shard(hash);
         if let Some(handle) = shard.find(hash as u32, db, key, now, budget) {
             shard.touch(handle, true, now, budget);
-            return Ok(shard.modify(hash as u32, handle, now, budget, change));
+            let answer = shard.modify(hash as u32, handle, now, budget, change);
+            shard.note_write(Key { db, name: key, hash }, key.len() + new_len, now, budget);
+            return Ok(answer);
         }
         let mut bytes = BytesMut::new();
         let answer = change(&mut bytes);
@@ -216,6 +224,7 @@ impl<'a> Keyspace<'a> {
         let bytes = bytes.freeze();
         let content = Content { db, key, value: (&bytes).into(), slack, expires_at: 0 };
         shard.insert(hash as u32, content, now, budget);
+        shard.note_write(Key { db, name: key, hash }, key.len() + new_len, now, budget);
         Ok(answer)
     }
 
@@ -231,6 +240,10 @@ impl<'a> Keyspace<'a> {
             Expiry::At(at) if at <= now => shard.remove(handle, Some(hash as u32), budget),
             Expiry::At(at) => shard.set_expiry(hash as u32, handle, at, now, budget),
         }
+        if store.usage.is_tracked(hash) {
+            let at = if let Expiry::At(at) = expiry { at } else { 0 };
+            store.usage.track_expiry(Key { db, name: key, hash }, at);
+        }
         true
     }
 
@@ -245,6 +258,9 @@ impl<'a> Keyspace<'a> {
             at => Expiry::At(at),
         };
         shard.remove(handle, Some(hash as u32), &store.budget);
+        if store.usage.is_tracked(hash) {
+            store.usage.track_removal(Key { db, name: key, hash });
+        }
         Some((value, expiry))
     }
 
@@ -256,6 +272,10 @@ impl<'a> Keyspace<'a> {
         if let Some(handle) = found {
             shard.remove(handle, Some(hash as u32), &store.budget);
         }
+        // Evicted before, it is deleted all the same.
+        if store.usage.is_tracked(hash) {
+            store.usage.track_removal(Key { db, name: key, hash });
+        }
         found.is_some()
     }
 
@@ -263,6 +283,7 @@ impl<'a> Keyspace<'a> {
     pub fn flush(&mut self, db: Option<u8>) {
         let Some(store) = self.store else { return };
         let (policy, budget) = (store.budget.policy(), &store.budget);
+        store.usage.flushed();
         let guards = self.guards.iter_mut();
         let old: Vec<Shard> = guards.filter_map(|shard| shard.flush(db, policy, budget)).collect();
         if old.iter().any(|shard| shard.index.len() > KEYS_DROPPED_MAX) {
@@ -303,6 +324,13 @@ impl<'a> Keyspace<'a> {
         sum
     }
 
+    /// How old evicted keys were, over the locked shards.
+    pub fn ages(&self) -> Ages {
+        let mut sum = Ages::default();
+        self.guards.iter().for_each(|shard| sum.add(&shard.ages));
+        sum
+    }
+
     #[cfg(test)]
     pub(super) fn stats_of(&mut self, hash: u64) -> ShardStats {
         self.shard(hash).stats
@@ -312,6 +340,10 @@ impl<'a> Keyspace<'a> {
     pub fn reset_stats(&mut self) {
         for shard in &mut self.guards {
             shard.stats = ShardStats { changes: shard.stats.changes, ..ShardStats::default() };
+            shard.ages = Ages::default();
+        }
+        if let Some(store) = self.store {
+            store.usage.reset();
         }
     }
 

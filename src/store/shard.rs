@@ -1,6 +1,7 @@
 //! One shard: entries, the index that finds them, the order in which they are evicted and the wheel by which they
 //! expire, kept in agreement.
 
+use super::ages::Ages;
 use super::arena::NONE;
 use super::entry::{Content, Entries};
 use super::evict::Eviction;
@@ -10,6 +11,7 @@ use super::keyspace::View;
 use super::large::Large;
 use super::pool::Pool;
 use super::prefetch::prefetch;
+use super::usage::{Key, Usage, Use};
 use super::value::{Str, Value};
 use super::wheel::Wheel;
 use super::{Ahead, Budget, DATABASES, Policy};
@@ -64,8 +66,19 @@ pub struct Shard {
     /// Since start or `CONFIG RESETSTAT`.
     pub stats: ShardStats,
     pub(super) dbs: [DbStats; DATABASES],
-    hasher: KeyHasher,
-    pool: Arc<Pool>,
+    /// How old evicted keys were, since start or `CONFIG RESETSTAT`.
+    pub(super) ages: Ages,
+    /// Uses until one is looked at.
+    pub(super) until: u32,
+    pub(super) parts: Parts,
+}
+
+/// What the shards of a store have in common.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) pool: Arc<Pool>,
+    pub(super) hasher: KeyHasher,
+    pub(super) usage: Arc<Usage>,
 }
 
 impl Hashes for Entries {
@@ -79,17 +92,18 @@ impl Hashes for Entries {
 }
 
 impl Shard {
-    pub(super) fn new(pool: Arc<Pool>, hasher: KeyHasher, policy: Policy, budget: &Budget) -> Self {
+    pub(super) fn new(parts: Parts, policy: Policy, budget: &Budget) -> Self {
         let mut shard = Shard {
-            entries: Entries::new(pool.clone(), hasher.clone()),
-            index: Index::new(pool.clone()),
+            entries: Entries::new(parts.pool.clone(), parts.hasher.clone()),
+            index: Index::new(parts.pool.clone()),
             eviction: Eviction::new(policy),
             wheel: Wheel::new(),
             charged: 0,
             stats: ShardStats::default(),
             dbs: [DbStats::default(); DATABASES],
-            hasher,
-            pool,
+            ages: Ages::default(),
+            until: parts.usage.stride(),
+            parts,
         };
         shard.charge(budget);
         shard
@@ -307,6 +321,11 @@ impl Shard {
         let hash = entries.hash(handle);
         eviction.evicted(entries, handle, hash);
         self.stats.evicted += 1;
+        self.ages.record(super::stamp::idle_s(self.entries.stamp(handle), now));
+        if self.is_looked_at() {
+            let (db, name) = (self.entries.meta(handle).db(), self.entries.key(handle));
+            self.parts.usage.count(Key { db, name, hash: hash.into() }, Use::Evicted);
+        }
         self.remove(handle, Some(hash), budget);
         true
     }
@@ -365,10 +384,11 @@ impl Shard {
                 None
             }
             _ => {
-                let new = Shard::new(self.pool.clone(), self.hasher.clone(), policy, budget);
+                let new = Shard::new(self.parts.clone(), policy, budget);
                 let old = std::mem::replace(self, new);
                 budget.release(old.charged);
                 self.stats = old.stats;
+                self.ages = old.ages.clone();
                 self.stats.changes += old.index.len() as u64;
                 Some(old)
             }

@@ -1,6 +1,8 @@
 //! Adds the reports of nodes to a coordinator's own.
 
-use super::{Cache, Latency, NodeReport, Report};
+use super::keys::{KEYS_MAX, ratio};
+use super::{Ages, BigKey, Cache, Curve, HotKey, Latency, NodeReport, Prefixes, Report};
+use std::collections::BTreeMap;
 
 impl Report {
     /// The report of a cluster: the coordinator's own one, with what each of its nodes (by address) has answered. What
@@ -12,6 +14,13 @@ impl Report {
                 continue;
             };
             own.cache.add(&report.cache);
+            own.prefixes.merge(report.prefixes);
+            own.ages.add(&report.ages);
+            own.curve.add(&report.curve);
+            let named = |key: HotKey| HotKey { node: addr.clone(), ..key };
+            own.hot_keys.extend(report.hot_keys.into_iter().map(named));
+            let named = |key: BigKey| BigKey { node: addr.clone(), ..key };
+            own.big_keys.extend(report.big_keys.into_iter().map(named));
             own.nodes.push(NodeReport {
                 addr,
                 up: true,
@@ -21,7 +30,56 @@ impl Report {
                 uptime_s: report.server.uptime_s,
             });
         }
+        own.prefixes.bound();
+        own.hot_keys.sort_by_key(|key| std::cmp::Reverse(key.uses));
+        own.hot_keys.truncate(KEYS_MAX);
+        for key in &mut own.hot_keys {
+            key.share = ratio(key.uses as f64, own.cache.recent_uses as f64);
+        }
+        own.big_keys.sort_by_key(|key| std::cmp::Reverse(key.bytes));
+        own.big_keys.truncate(KEYS_MAX);
         own
+    }
+}
+
+impl Prefixes {
+    /// Adds those of another node.
+    fn merge(&mut self, other: Prefixes) {
+        let first = self.list.is_empty() && self.sampled == 0;
+        self.exact = other.exact && (self.exact || first);
+        // Nodes may be told apart; the coarsest is what can be relied on.
+        self.sampled = self.sampled.max(other.sampled);
+        other.list.into_iter().for_each(|report| self.add(report));
+    }
+}
+
+impl Ages {
+    fn add(&mut self, other: &Ages) {
+        let mut buckets: BTreeMap<u64, u64> = self.buckets.iter().copied().collect();
+        for (age, count) in &other.buckets {
+            *buckets.entry(*age).or_default() += count;
+        }
+        *self = Ages::new(buckets.into_iter().collect(), self.sum_s + other.sum_s);
+    }
+}
+
+impl Curve {
+    /// Adds that of another node: each memory so many times as large.
+    fn add(&mut self, other: &Curve) {
+        self.reads += other.reads;
+        self.tracked += other.tracked;
+        for point in &other.points {
+            match self.points.iter_mut().find(|known| known.times == point.times) {
+                Some(known) => {
+                    known.bytes += point.bytes;
+                    known.hits += point.hits;
+                }
+                None => self.points.push(point.clone()),
+            }
+        }
+        for point in &mut self.points {
+            point.hit_ratio = ratio(point.hits, self.reads);
+        }
     }
 }
 
@@ -42,6 +100,7 @@ impl Cache {
             misses: self.misses + other.misses,
             evicted: self.evicted + other.evicted,
             expired: self.expired + other.expired,
+            recent_uses: self.recent_uses + other.recent_uses,
         };
     }
 }

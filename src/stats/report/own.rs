@@ -32,7 +32,7 @@ impl Report {
         };
         if let Some(store) = &server.store {
             let (budget, keyspace) = (&store.budget, store.lock_all(0, server.now_us() / 1000));
-            let (stats, dbs) = (keyspace.stats(), keyspace.db_stats());
+            let (stats, dbs, ages) = (keyspace.stats(), keyspace.db_stats(), keyspace.ages());
             drop(keyspace);
             report.cache = Cache {
                 keys: dbs.iter().map(|db| db.keys).sum(),
@@ -44,7 +44,9 @@ impl Report {
                 misses: stats.misses,
                 evicted: stats.evicted,
                 expired: stats.expired,
+                recent_uses: 0,
             };
+            report.add_keys(server, store, &ages);
         }
         report
     }

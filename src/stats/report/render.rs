@@ -191,7 +191,7 @@ fn scalar(value: &Value) -> String {
     match value {
         Value::String(text) => text
             .chars()
-            .map(|c| if matches!(c, ',' | '=' | ':') || c.is_control() { '.' } else { c })
+            .map(|c| if matches!(c, ',' | '=') || c.is_control() { '.' } else { c })
             .collect(),
         Value::Number(number) if number.is_f64() => {
             format!("{:.3}", number.as_f64().unwrap_or(0.0))
