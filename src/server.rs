@@ -131,10 +131,12 @@ impl Server {
         self.addr.get().copied()
     }
 
-    /// Counts how long a command took for the prefix of its first key, if it is one that is looked at.
+    /// Counts how long a command took for the prefix of its first key: one that is looked at.
+    #[cold]
     pub(crate) fn note_prefix(&self, stats: &WorkerStats, ns: u64, command: u16, args: Args<'_>) {
-        let Some(store) = &self.store else { return };
-        if stats.is_looked_at(&store.usage) && store.usage.sampled() > 0 {
+        let Some(store) = &self.store else { return stats.look_again(u32::MAX) };
+        stats.look_again(store.usage.stride());
+        if store.usage.sampled() > 0 {
             let keys = command::all()[usize::from(command)].row.keys;
             if !keys.is_none() {
                 let prefix = store.usage.separator().prefix_of(args.at(keys.first as usize));

@@ -13,15 +13,13 @@ pub use histogram::{Histogram, Snapshot};
 pub use slowlog::SlowLog;
 
 use crate::command;
-use crate::store::usage::{OTHER, Usage};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use crate::store::usage::{ByPrefix, OTHER};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Different error codes that are counted at most; further ones count as `OTHER`.
 const ERROR_CODES_MAX: usize = 128;
-/// Prefixes whose latency is kept at most.
-const PREFIXES_MAX: usize = 128;
 /// Samples of the traffic, from which the rates of INFO are worked out, and how far apart they are.
 const SAMPLES: usize = 16;
 /// Milliseconds between samples of the traffic.
@@ -82,11 +80,18 @@ impl WorkerStats {
         stats.latency.get_or_init(|| Box::new(Histogram::new())).record(ns);
     }
 
-    /// Whether this command, of those that ran, is one that is looked at for its prefix.
-    pub fn is_looked_at(&self, usage: &Usage) -> bool {
+    /// Counts down to the next command that is looked at for its prefix: whether it is this one. Then the worker says by
+    /// [`WorkerStats::look_again`] which one follows.
+    #[inline]
+    pub fn is_looked_at(&self) -> bool {
         let until = self.until.load(Relaxed) - 1;
-        self.until.store(if until > 0 { until } else { usage.stride() }, Relaxed);
+        self.until.store(until, Relaxed);
         until == 0
+    }
+
+    /// Looks again at the command that comes after so many.
+    pub fn look_again(&self, after: u32) {
+        self.until.store(after, Relaxed);
     }
 
     /// Counts a command that was refused before it ran.
@@ -142,8 +147,8 @@ pub struct Stats {
     /// Connections refused because there were too many.
     pub rejected_connections: AtomicU64,
     samples: Mutex<VecDeque<[u64; 3]>>,
-    /// How long commands took, by the prefix of their first key: those that were looked at.
-    prefixes: Mutex<HashMap<Vec<u8>, Snapshot>>,
+    /// How long commands took, by the prefix of their first key: those that were looked at; and those of further prefixes.
+    prefixes: Mutex<(ByPrefix<Snapshot>, Snapshot)>,
 }
 
 impl Stats {
@@ -194,13 +199,16 @@ impl Stats {
     #[cold]
     pub fn note_prefix(&self, prefix: &[u8], ns: u64) {
         let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = prefixes.len() < PREFIXES_MAX || prefixes.contains_key(prefix);
-        prefixes.entry(if known { prefix } else { OTHER }.to_vec()).or_default().record(ns);
+        let (known, other) = &mut *prefixes;
+        known.find(prefix).unwrap_or(other).record(ns);
     }
 
     /// How long commands took by the prefix of their key.
-    pub fn prefixes(&self) -> HashMap<Vec<u8>, Snapshot> {
-        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn prefixes(&self) -> Vec<(Vec<u8>, Snapshot)> {
+        let prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = prefixes.0.iter().map(|(prefix, took)| (prefix.to_vec(), took.clone()));
+        let other = (prefixes.1.count() > 0).then(|| (OTHER.to_vec(), prefixes.1.clone()));
+        known.chain(other).collect()
     }
 
     /// How long commands took, all together.
@@ -245,6 +253,6 @@ impl Stats {
         self.connections.store(0, Relaxed);
         self.rejected_connections.store(0, Relaxed);
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.prefixes.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
     }
 }

@@ -327,7 +327,9 @@ impl<S: Service> Connection<S> {
                     let ns = (end - *start).as_nanos() as u64;
                     worker.stats.executed(id, ns, failed);
                     worker.server.note_slow(ns, id, args, &self.session.client);
-                    worker.server.note_prefix(&worker.stats, ns, id, args);
+                    if worker.stats.is_looked_at() {
+                        worker.server.note_prefix(&worker.stats, ns, id, args);
+                    }
                     *start = end;
                 }
                 *last = id.or(*last);

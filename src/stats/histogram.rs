@@ -108,7 +108,9 @@ impl Snapshot {
     }
 
     fn add_to(&mut self, bucket: usize, count: u64) {
-        self.counts.resize(BUCKETS, 0);
+        if self.counts.is_empty() {
+            self.counts.resize(BUCKETS, 0);
+        }
         self.counts[bucket] += count;
         self.total += count;
     }

@@ -253,6 +253,7 @@ impl Entries {
     }
 
     /// Whether it is the entry of this key.
+    #[inline(always)]
     pub(super) fn is(&self, handle: u32, db: u8, key: &[u8]) -> bool {
         let cell = self.arena.cell(handle);
         let meta = Meta::of(cell);

@@ -12,7 +12,7 @@ mod prefix;
 pub use big::BigKey;
 pub(super) use curve::Found;
 pub use hot::HotKey;
-pub use prefix::{OTHER, PrefixUse, Separator};
+pub use prefix::{ByPrefix, OTHER, PrefixUse, Separator};
 
 use big::BigKeys;
 use curve::Curve;

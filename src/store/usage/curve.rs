@@ -14,8 +14,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// Keys tracked at most, in 40 bytes or so each.
 const KEYS_MAX: usize = 4096;
-/// One key in sixteen is tracked at most, so that tracking costs little: some 15 instructions a request.
-const THRESHOLD_MAX: u32 = 1 << 16 >> 4;
+/// One key in 32 is tracked at most, so that tracking costs little: some 15 instructions a request.
+const THRESHOLD_MAX: u32 = 1 << 16 >> 5;
 /// How many times the memory is looked at.
 pub(super) const REACH: u64 = 8;
 /// Bytes of the index for a key, beside what it is charged.

@@ -1,7 +1,6 @@
 //! Use by key prefix: what keys begin with, up to the first separator.
 
 use super::Use;
-use std::collections::HashMap;
 
 /// Prefixes that are counted apart at most; the rest counts as [`OTHER`].
 const PREFIXES_MAX: usize = 128;
@@ -86,24 +85,55 @@ impl PrefixUse {
     }
 }
 
+/// What is kept for each of a bounded number of prefixes. A list: what is looked for often moves to its front, and there
+/// are few prefixes that are.
+pub struct ByPrefix<T>(Vec<(Box<[u8]>, T)>);
+
+impl<T> Default for ByPrefix<T> {
+    fn default() -> Self {
+        ByPrefix(Vec::new())
+    }
+}
+
+impl<T: Default> ByPrefix<T> {
+    /// What is kept for this prefix; `None` if it has no place yet and there are too many.
+    pub fn find(&mut self, prefix: &[u8]) -> Option<&mut T> {
+        let at = match self.0.iter().position(|(known, _)| **known == *prefix) {
+            Some(0) => 0,
+            Some(at) => {
+                self.0.swap(at, at - 1);
+                at - 1
+            }
+            None if self.0.len() < PREFIXES_MAX => {
+                self.0.push((prefix.into(), T::default()));
+                self.0.len() - 1
+            }
+            None => return None,
+        };
+        Some(&mut self.0[at].1)
+    }
+
+    /// What is kept, by prefix.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &T)> {
+        self.0.iter().map(|(prefix, kept)| (&**prefix, kept))
+    }
+}
+
 /// The prefixes that are used. Where there are too many a new one takes the place of the one that was used least, whose
 /// counts go to [`OTHER`]: what is used much is found, and nothing is lost from the sums (Space-Saving, Metwally et al.,
 /// ICDT 2005, without its inherited counts).
 #[derive(Default)]
 pub(super) struct Prefixes {
-    uses: HashMap<Box<[u8]>, PrefixUse>,
+    uses: ByPrefix<PrefixUse>,
     other: PrefixUse,
 }
 
 impl Prefixes {
     pub(super) fn count(&mut self, prefix: &[u8], what: Use, n: u64) {
-        if !self.uses.contains_key(prefix) {
-            if self.uses.len() == PREFIXES_MAX {
-                self.make_room();
-            }
-            self.uses.insert(prefix.into(), PrefixUse::default());
-        }
-        let Some(uses) = self.uses.get_mut(prefix) else { return };
+        let uses = match self.uses.find(prefix) {
+            Some(uses) => uses,
+            None => self.replace_least(prefix),
+        };
         *match what {
             Use::Hit => &mut uses.hits,
             Use::Miss => &mut uses.misses,
@@ -112,12 +142,14 @@ impl Prefixes {
         } += n;
     }
 
-    fn make_room(&mut self) {
-        let least = self.uses.iter().min_by_key(|(_, uses)| uses.total());
-        if let Some(prefix) = least.map(|(prefix, _)| prefix.clone())
-            && let Some(uses) = self.uses.remove(&prefix)
-        {
-            self.other.add(&uses);
+    fn replace_least(&mut self, prefix: &[u8]) -> &mut PrefixUse {
+        match self.uses.0.iter_mut().min_by_key(|(_, uses)| uses.total()) {
+            Some((least, uses)) => {
+                self.other.add(uses);
+                (*least, *uses) = (prefix.into(), PrefixUse::default());
+                uses
+            }
+            None => &mut self.other,
         }
     }
 
