@@ -43,7 +43,7 @@
 //! - [`cluster`]: slots, and which node owns which.
 //! - [`server`]: listener, workers, connections, sessions, drain.
 //! - [`command`]: the table, one row a command ([`command::COMMANDS`]), and the handlers by family.
-//! - [`stats`]: counters, latency histograms, INFO.
+//! - [`stats`]: counters, latency histograms, INFO, reports.
 //! - [`config`]: every parameter once ([`config::PARAMS`]).
 //! - [`store`]: the LRU hash table. No I/O, no protocol, no clock.
 //! - [`resp`]: bytes to requests and replies to bytes. Knows no command.
@@ -72,6 +72,12 @@
 //! - **Replies to requests that came together leave together**: what nodes answer apart waits for the rest of its batch, for
 //!   a few milliseconds at most.
 //! - **A connection has its turn**: 64 KB of requests, then the runtime looks who else has sent something.
+//! - **What is known is known once**: a node's [`stats::report::Report`] goes to coordinators as JSON, which add it up, and
+//!   from it come `LARDER STATS`, the metrics and what `larder stats` draws. Latencies are histograms throughout, so that
+//!   percentiles of a cluster are those of all its requests.
+//! - **Uses of keys are looked at by chance** (`store/usage.rs`): one in 64 for hot keys and the counts by prefix, those of
+//!   one key in 32 or more for the miss-ratio curve; keys and bytes by prefix are counted when somebody asks
+//!   (`store/census.rs`). All that costs 2 % of a request.
 //! - **`unsafe` is in three small modules**: `store/pool.rs` maps memory, `store/prefetch.rs` fetches ahead,
 //!   `store/reclaim.rs` tells the allocator to give memory back. `tests/memcheck` runs them under AddressSanitizer and
 //!   valgrind.

@@ -12,6 +12,7 @@ mod expiry;
 mod introspection;
 mod keys;
 mod keyspace;
+mod larder;
 mod multikey;
 mod numbers;
 mod ranges;

@@ -12,5 +12,6 @@ mod limits;
 mod protocol;
 mod redis_rs;
 mod startup;
+mod statistics;
 mod tidy;
 mod tools;
