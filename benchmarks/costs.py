@@ -102,17 +102,8 @@ class Costs:
         redis_benchmark(server.port, Load(("-t", "set"), 16, keys=20_000), requests, 300)
         for pipeline in (1, 16):
             for command in load.COMMANDS:
-                control(server, "--zero")
-                control(server, "--instr=on")
-                redis_benchmark(server.port, Load(("-t", command), pipeline, keys=20_000), requests, 300)
-                control(server, "--dump")
-                control(server, "--instr=off")
-                newest = max(server.log.parent.glob(f"callgrind.out.{server.process.pid}.*"), key=dump_number)
-                total = re.search(r"^(?:totals|summary): (\d+)", newest.read_text(), re.MULTILINE)
-                if not total or int(total[1]) == 0:
-                    raise BenchError(f"callgrind counted nothing of {name}: {newest.name}")
-                what = f"{command}, pipeline {pipeline}"
-                self.add("instructions", shape, name, what, int(total[1]) / requests)
+                each = count_instructions(server, Load(("-t", command), pipeline, keys=20_000), requests)
+                self.add("instructions", shape, name, f"{command}, pipeline {pipeline}", each)
         shown = ", ".join(f"{f.what} {f.value:,.0f}" for f in self.figures[-4:])
         self.say(f"instructions, {name}, {shape}: {shown}")
 
@@ -147,6 +138,20 @@ def callgrind(fleet):
     """What a server is started with to count its instructions, when that is switched on."""
     out = fleet.folder / "callgrind.out.%p"
     return [tool("valgrind"), "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
+
+
+def count_instructions(server, asked, requests):
+    """The instructions a request of a load, of a server that callgrind runs."""
+    control(server, "--zero")
+    control(server, "--instr=on")
+    redis_benchmark(server.port, asked, requests, 300)
+    control(server, "--dump")
+    control(server, "--instr=off")
+    newest = max(server.log.parent.glob(f"callgrind.out.{server.process.pid}.*"), key=dump_number)
+    total = re.search(r"^(?:totals|summary): (\d+)", newest.read_text(), re.MULTILINE)
+    if not total or int(total[1]) == 0:
+        raise BenchError(f"callgrind counted nothing of {server.name}: {newest.name}")
+    return int(total[1]) / requests
 
 
 def control(server, option):

@@ -235,16 +235,17 @@ class Fleet:
         argv = [tool("nutcracker"), "-c", config, "-a", HOST, "-s", port + 1]
         return self.run("nutcracker", argv, port)
 
-    def node(self, name="larder node", workers=None, under=()):
+    def node(self, name="larder node", workers=None, under=(), flags=()):
         """A node with no memory limit, run under another program maybe."""
         port = free_ports(1)
-        return self.run(name, [*under, self.larder, "node", f"{HOST}:{port}", *self.parameters(workers)], port)
+        argv = [*under, self.larder, "node", f"{HOST}:{port}", *self.parameters(workers), *flags]
+        return self.run(name, argv, port)
 
-    def coordinator(self, backends, under=()):
+    def coordinator(self, backends, under=(), flags=()):
         """A coordinator over nodes or redis-servers, run under another program maybe."""
         port = free_ports(1)
         nodes = [f"{HOST}:{backend.port}" for backend in backends]
-        argv = [*under, self.larder, "coordinator", f"{HOST}:{port}", *nodes, *self.parameters(memory=False)]
+        argv = [*under, self.larder, "coordinator", f"{HOST}:{port}", *nodes, *self.parameters(memory=False), *flags]
         return self.run("larder coordinator", argv, port)
 
     def up(self):
