@@ -39,6 +39,7 @@
 //!
 //! - [`cli`] and `start`: `up | node | coordinator | client`, and what goes wrong at start.
 //! - [`client`]: the interactive client.
+//! - [`metrics`]: what `--metrics` serves over HTTP: Prometheus's metrics, the report as JSON.
 //! - [`node`], [`coordinator`]: the two roles, as [`server::Service`]s.
 //! - [`cluster`]: slots, and which node owns which.
 //! - [`server`]: listener, workers, connections, sessions, drain.
@@ -103,7 +104,8 @@
 //!
 //! [`command`] and `command/table.rs`, [`server`] with `server/connection.rs` and `server/dispatch.rs`, [`node`], then
 //! `coordinator/plan.rs` and `coordinator/link.rs`; [`store`] by itself: `store/entry.rs`, then `shard.rs` with what it
-//! puts together (`index.rs`, `arena.rs`, `order.rs`, `evict.rs`, `wheel.rs`), then `keyspace.rs`.
+//! puts together (`index.rs`, `arena.rs`, `order.rs`, `evict.rs`, `wheel.rs`), then `keyspace.rs`; [`stats`] with
+//! `stats/report.rs`, then [`metrics`].
 
 pub mod cli;
 pub mod client;
@@ -112,6 +114,7 @@ pub mod command;
 pub mod config;
 pub mod coordinator;
 mod logging;
+pub mod metrics;
 pub mod node;
 pub mod resp;
 pub mod server;

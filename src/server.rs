@@ -14,9 +14,10 @@ mod worker;
 pub use clients::{Client, Clients};
 pub use dispatch::{Call, Outcome, Service};
 pub use listener::Listeners;
+pub(crate) use listener::bind_tcp;
 pub use replies::Replies;
 pub use session::{Queue, ReplyMode, Session};
-pub use worker::{Running, start};
+pub use worker::{Door, Running, start};
 
 /// Whether an address can be made out at all: it has a port, and one that is a number.
 ///

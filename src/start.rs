@@ -4,6 +4,7 @@ use crate::cluster::SlotTable;
 use crate::config::{Access, Config, Id, PARAMS, format_size};
 use crate::coordinator::{Coordinator, Settings};
 use crate::logging;
+use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::server::{self, Listeners, Role, Running, Server};
 use crate::stats::process;
@@ -30,7 +31,7 @@ pub(crate) fn run(role: &str, matches: &ArgMatches) -> Result<ExitCode> {
     let signals = Signals::catch()?;
     let (main, others) = match role {
         "up" => start_up(matches)?,
-        "node" => (start_node(&text(matches, "addr"), matches, None, None)?.0, Vec::new()),
+        "node" => (start_node(&text(matches, "addr"), matches, None)?.0, Vec::new()),
         _ => (start_coordinator_alone(matches)?, Vec::new()),
     };
     println!("Ready. Stop with Ctrl-C, SIGTERM or SHUTDOWN.");
@@ -97,30 +98,60 @@ fn note_address(config: &Config, addr: SocketAddr, workers: usize) -> Result<()>
     Ok(())
 }
 
-/// Starts a node; `maxmemory` and `default_workers` are those of `up`.
+/// Serves the metrics of a server, if that is asked for.
+fn serve_metrics(metrics: Option<Metrics>, running: &mut Running) -> Result<()> {
+    let Some(metrics) = metrics else { return Ok(()) };
+    let server = &running.server;
+    let of = server.addr().map(|addr| addr.to_string()).unwrap_or_default();
+    println!("metrics http://{}/metrics  of {} {of}", metrics.addr, server.role.name());
+    metrics.serve(running)
+}
+
+/// Binds the address of `--metrics`, with the port so many higher as that of a node of `up` is.
+fn bind_metrics(config: &Config, offset: u16) -> Result<Option<Metrics>> {
+    let mut addr = config.text(Id::Metrics);
+    if addr.is_empty() {
+        return Ok(None);
+    }
+    if let Some((host, port)) = addr.rsplit_once(':').filter(|_| offset > 0)
+        && let Ok(port @ 1..) = port.parse::<u16>()
+    {
+        let Some(port) = port.checked_add(offset) else {
+            bail!("--metrics {addr}: the nodes take the ports behind it, and there are not so many")
+        };
+        addr = format!("{host}:{port}");
+    }
+    let metrics = Metrics::bind(&addr)?;
+    config
+        .set(&PARAMS[Id::Metrics as usize], &metrics.addr.to_string())
+        .map_err(|reason| anyhow!(reason))?;
+    Ok(Some(metrics))
+}
+
+/// Starts a node; `number` is its number in `up`, counted from 1.
 fn start_node(
     addr: &str,
     matches: &ArgMatches,
-    maxmemory: Option<u64>,
-    default_workers: Option<usize>,
+    number: Option<u16>,
 ) -> Result<(Running, SocketAddr)> {
     let config = configure(matches)?;
     let given = matches.get_one::<String>("maxmemory").is_some();
-    let (limit, why) = match maxmemory {
+    let (limit, why) = match number {
         _ if given => (config.number(Id::Maxmemory), String::new()),
-        Some(limit) => (limit, String::new()),
+        Some(_) => (UP_MAXMEMORY, String::new()),
         None => {
             let (limit, why) = process::default_maxmemory();
             (limit, format!(" ({why})"))
         }
     };
     config.set_number(Id::Maxmemory, limit);
-    if default_workers.is_some() {
+    if number.is_some() {
         // In `up` the one Unix socket is the coordinator's.
         config.set(&PARAMS[Id::Unixsocket as usize], "").map_err(|reason| anyhow!(reason))?;
     }
-    let workers = workers(&config, default_workers.unwrap_or_else(cores));
+    let workers = workers(&config, if number.is_some() { 1 } else { cores() });
     let listeners = Listeners::bind(addr, &config)?;
+    let metrics = bind_metrics(&config, number.unwrap_or(0))?;
     let addr = listeners.addr;
     note_address(&config, addr, workers)?;
     let policy = Policy::from_index(config.number(Id::MaxmemoryPolicy));
@@ -134,7 +165,8 @@ fn start_node(
     config.apply_to(&store);
     let server = Server::new(Role::Node, config, Some(store.clone()), workers);
     warn_if_open(&server, addr);
-    let running = server::start(server, listeners, move |_| Node::new(store.clone(), workers))?;
+    let mut running = server::start(server, listeners, move |_| Node::new(store.clone(), workers))?;
+    serve_metrics(metrics, &mut running)?;
     tracing::info!(%addr, memory, policy = policy_name, workers, "node started");
     Ok((running, addr))
 }
@@ -153,6 +185,7 @@ fn start_coordinator(
     let workers = workers(&config, default_workers);
     let table = SlotTable::even(nodes).map_err(|reason| anyhow!("the list of nodes: {reason}"))?;
     let listeners = Listeners::bind(addr, &config)?;
+    let metrics = bind_metrics(&config, 0)?;
     let addr = listeners.addr;
     note_address(&config, addr, workers)?;
     println!("coordinator {addr}  over {} nodes, workers {workers}", table.nodes().len());
@@ -165,9 +198,10 @@ fn start_coordinator(
     warn_if_open(&server, addr);
     let (table, shared) = (Arc::new(table), server.clone());
     let nodes = table.nodes().join(" ");
-    let running = server::start(server, listeners, move |worker| {
+    let mut running = server::start(server, listeners, move |worker| {
         Coordinator::new(table.clone(), &settings, &shared, worker)
     })?;
+    serve_metrics(metrics, &mut running)?;
     tracing::info!(%addr, nodes, workers, "coordinator started");
     Ok(running)
 }
@@ -206,8 +240,7 @@ fn start_up(matches: &ArgMatches) -> Result<(Running, Vec<Running>)> {
     let (mut nodes, mut addrs) = (Vec::new(), Vec::new());
     for number in 1..=count {
         let port = if port == 0 { 0 } else { port + number };
-        let (running, addr) =
-            start_node(&format!("{host}:{port}"), matches, Some(UP_MAXMEMORY), Some(1))?;
+        let (running, addr) = start_node(&format!("{host}:{port}"), matches, Some(number))?;
         addrs.push(addr);
         nodes.push(running);
     }

@@ -55,7 +55,8 @@ pub struct WorkerStats {
 }
 
 impl WorkerStats {
-    fn new() -> Self {
+    /// All at zero.
+    pub(crate) fn new() -> Self {
         WorkerStats {
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),

@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod failure;
 mod limits;
+mod metrics;
 mod protocol;
 mod redis_rs;
 mod startup;

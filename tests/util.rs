@@ -5,6 +5,7 @@
 //! its parser is its own, so that the tests share no code with what they test.
 
 mod conn;
+pub mod http;
 mod value;
 
 pub use conn::{Conn, request};

@@ -12,7 +12,7 @@ const NO_COMMAND: u16 = u16::MAX;
 
 /// What everybody may know of a connection. Only its own worker writes the figures.
 pub struct Client {
-    /// Counts connections from 1.
+    /// Counts connections from 1; 0 is the server itself.
     pub id: u64,
     /// The peer's address.
     pub addr: String,
@@ -62,6 +62,16 @@ impl Client {
             owed_since_ms: AtomicU64::new(0),
             text: Mutex::default(),
         }
+    }
+
+    /// The server's own end of a connection to itself: in no list, and logged in.
+    pub(super) fn inner(now: u64) -> Arc<Self> {
+        Arc::new(Client::new(0, "inner".to_owned(), "inner".to_owned(), now))
+    }
+
+    /// Whether the server itself is at the other end.
+    pub(super) fn is_inner(&self) -> bool {
+        self.id == 0
     }
 
     /// Closes the connection.

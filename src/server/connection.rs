@@ -77,6 +77,8 @@ enum BatchEnd {
 
 struct Connection<S> {
     worker: Rc<Worker<S>>,
+    /// The worker's counters. What the server asks itself is counted apart, and forgotten.
+    stats: Arc<WorkerStats>,
     stream: Stream,
     session: Session,
     replies: Rc<RefCell<Replies>>,
@@ -98,7 +100,9 @@ struct Connection<S> {
 
 /// Serves a connection to its end.
 pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, client: Arc<Client>) {
+    let apart = client.is_inner().then(|| Arc::new(WorkerStats::new()));
     let mut connection = Connection {
+        stats: apart.unwrap_or_else(|| worker.stats.clone()),
         session: Session::new(client.clone(), &worker.server),
         replies: Rc::new(RefCell::new(Replies::new(client, worker.late.clone()))),
         worker,
@@ -189,7 +193,7 @@ impl<S: Service> Connection<S> {
         let missing = self.decoder.missing(&self.buf).min(READ_AHEAD_BYTES_MAX);
         self.buf.reserve(missing.max(READ_BYTES));
         let read = std::task::ready!(self.stream.poll_read(cx, &mut self.buf))?;
-        add(&self.worker.stats.net_in, read as u64);
+        add(&self.stats.net_in, read as u64);
         Poll::Ready(Ok(read))
     }
 
@@ -227,7 +231,7 @@ impl<S: Service> Connection<S> {
         let mut replies = self.replies.borrow_mut();
         while !replies.ready.is_empty() {
             let written = replies.ready.write_to(|slices| self.stream.try_write(slices))?;
-            add(&self.worker.stats.net_out, written as u64);
+            add(&self.stats.net_out, written as u64);
             if !replies.ready.is_empty() {
                 match self.stream.poll_write_ready(cx) {
                     Poll::Ready(ready) => ready?,
@@ -313,7 +317,7 @@ impl<S: Service> Connection<S> {
                     replies: &self.replies,
                     now,
                     started: *start,
-                    stats: &worker.stats,
+                    stats: &self.stats,
                 };
                 let (outcome, id) =
                     dispatch(&worker.service, &mut held, &mut call, args, found, *hint);
@@ -325,7 +329,7 @@ impl<S: Service> Connection<S> {
                     // The end of one command is the start of the next: one clock reading for each.
                     let end = Instant::now();
                     let ns = (end - *start).as_nanos() as u64;
-                    worker.stats.executed(id, ns, failed);
+                    self.stats.executed(id, ns, failed);
                     worker.server.note_slow(ns, id, args, &self.session.client);
                     if worker.stats.is_looked_at() {
                         worker.server.note_prefix(&worker.stats, ns, id, args);
@@ -377,7 +381,7 @@ impl<S: Service> Connection<S> {
                     let error = Error::from_parts(&[b"ERR Protocol error: ", &error.0]);
                     let mut replies = self.replies.borrow_mut();
                     Reply::new(replies.writer(), self.session.proto()).error(&error);
-                    worker.stats.error(error.code());
+                    self.stats.error(error.code());
                     self.session.closing = true;
                     consumed = self.buf.len();
                     break;

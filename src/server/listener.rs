@@ -61,7 +61,8 @@ pub(crate) fn resolve(addr: &str) -> Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
-fn bind_tcp(addr: &str, backlog: i32) -> Result<TcpListener> {
+/// Listens on an address.
+pub(crate) fn bind_tcp(addr: &str, backlog: i32) -> Result<TcpListener> {
     let mut last = None;
     for candidate in resolve(addr)? {
         match listen(candidate, backlog) {

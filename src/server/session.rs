@@ -56,10 +56,10 @@ impl Session {
     /// The session of a new connection.
     pub fn new(client: Arc<Client>, server: &Server) -> Self {
         Session {
-            client,
             proto: Proto::Resp2,
             db: 0,
-            authenticated: !server.config.has_password(),
+            authenticated: client.is_inner() || !server.config.has_password(),
+            client,
             queue: None,
             reply_mode: ReplyMode::On,
             closing: false,

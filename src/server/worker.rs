@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use bytes::BytesMut;
 use std::cell::RefCell;
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -38,15 +39,22 @@ const PROTECTED: &[u8] = b"-DENIED this server has no password, so it serves cli
 pub struct Running {
     /// Its shared state.
     pub server: Arc<Server>,
+    /// How it asks itself.
+    pub door: Door,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Running {
-    /// Waits until all its workers have ended.
+    /// Has [`Running::join`] wait for another thread, which ends when the server stops.
+    pub fn adopt(&mut self, thread: JoinHandle<()>) {
+        self.threads.push(thread);
+    }
+
+    /// Waits until all its threads have ended.
     pub fn join(self) {
         for thread in self.threads {
             if thread.join().is_err() {
-                tracing::error!("a worker has panicked");
+                tracing::error!("a thread of the server has panicked");
             }
         }
     }
@@ -58,9 +66,42 @@ struct Handover {
 }
 
 /// Where a worker gets its connections from, and how many it has.
+#[derive(Clone)]
 struct Seat {
     sender: mpsc::Sender<Handover>,
     load: Arc<AtomicUsize>,
+}
+
+impl Seat {
+    /// Gives the worker a connection.
+    fn take(&self, stream: Accepted, client: Arc<Client>) -> std::io::Result<()> {
+        self.load.fetch_add(1, Relaxed);
+        self.sender.try_send(Handover { stream, client }).map_err(|refused| {
+            self.load.fetch_sub(1, Relaxed);
+            std::io::Error::other(refused.to_string())
+        })
+    }
+}
+
+/// Connections to a server from within its process: logged in, in no list of clients, and in none of the statistics.
+#[derive(Clone)]
+pub struct Door {
+    server: Arc<Server>,
+    seat: Seat,
+}
+
+impl Door {
+    /// A new connection, served by the first worker.
+    ///
+    /// # Errors
+    /// There are no descriptors left, or the server stops.
+    pub fn open(&self) -> std::io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        theirs.set_nonblocking(true)?;
+        let client = Client::inner(self.server.now_us() / 1000);
+        self.seat.take(Accepted::Unix(theirs), client)?;
+        Ok(ours)
+    }
 }
 
 /// Starts the workers of a server; `make` makes the service of each, on its thread.
@@ -80,6 +121,7 @@ where
         seats.push(Seat { sender, load: load.clone() });
         ends.push((receiver, load));
     }
+    let door = Door { server: server.clone(), seat: seats[0].clone() };
     let mut acceptor = Some((listeners, seats));
     let mut threads = Vec::new();
     for (index, (receiver, load)) in ends.into_iter().enumerate() {
@@ -110,7 +152,7 @@ where
         });
         threads.push(thread.context("cannot start a worker's thread")?);
     }
-    Ok(Running { server, threads })
+    Ok(Running { server, door, threads })
 }
 
 /// Serves the connections it is given until the server stops and they are over.
@@ -229,10 +271,8 @@ fn admit(
     server.stats.connections.fetch_add(1, Relaxed);
     let client = server.clients.register(peer, local, server.now_us() / 1000);
     let Some(seat) = seats.iter().min_by_key(|seat| seat.load.load(Relaxed)) else { return };
-    seat.load.fetch_add(1, Relaxed);
-    if let Err(refused) = seat.sender.try_send(Handover { stream, client: client.clone() }) {
+    if let Err(refused) = seat.take(stream, client.clone()) {
         tracing::warn!(client = client.addr, %refused, "no worker takes a connection");
-        seat.load.fetch_sub(1, Relaxed);
         server.clients.remove(&client);
     }
 }

@@ -14,14 +14,35 @@ pub fn resident_bytes() -> u64 {
 
 /// Seconds of processor time used: user, system.
 pub fn cpu_seconds() -> (f64, f64) {
+    let [user, system, ..] = times();
+    (user, system)
+}
+
+/// When the process started, in seconds since 1970.
+pub fn started_s() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let mut lines = stat.lines();
+    let booted = lines.find_map(|line| line.strip_prefix("btime ")?.parse::<f64>().ok());
+    let [.., started] = times();
+    booted.unwrap_or(0.0) + started
+}
+
+/// File descriptors that are open.
+pub fn open_descriptors() -> u64 {
+    // One of them is for looking.
+    fs::read_dir("/proc/self/fd").map_or(0, |found| found.count().saturating_sub(1) as u64)
+}
+
+/// Of `/proc/self/stat`, in seconds: processor time in user mode and in the system, and the start since the boot.
+fn times() -> [f64; 3] {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The command's name, in parentheses, may contain anything; the fields are counted behind it.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let mut fields = fields.split_whitespace().skip(11);
-    let mut next = || {
-        fields.next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0) / TICKS_PER_SECOND
-    };
-    (next(), next())
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    [11, 12, 19].map(|at| {
+        let ticks = fields.get(at).and_then(|field| field.parse::<f64>().ok());
+        ticks.unwrap_or(0.0) / TICKS_PER_SECOND
+    })
 }
 
 /// Bytes of memory in the machine.
