@@ -69,6 +69,8 @@ pub struct Server {
     pub config: Config,
     /// The keys, on a node.
     pub store: Option<Arc<Store>>,
+    /// What the store was charged for while it was empty.
+    pub startup_bytes: u64,
     /// The connections.
     pub clients: Clients,
     /// The counters.
@@ -95,6 +97,7 @@ impl Server {
         Arc::new(Server {
             role,
             config,
+            startup_bytes: store.as_ref().map_or(0, |store| store.budget.used() as u64),
             store,
             clients: Clients::default(),
             stats: Stats::new(workers),

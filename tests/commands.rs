@@ -9,6 +9,7 @@ mod clients;
 mod cluster;
 mod connection;
 mod expiry;
+mod info;
 mod introspection;
 mod keys;
 mod keyspace;

@@ -87,28 +87,30 @@ pub(super) fn memory_stats(
         Some(store) => (store.budget.used() as u64, store.budget.peak() as u64),
         None => (0, 0),
     };
+    let (startup, overhead, clients) = info::overhead(cx.server, cx.keyspace);
+    let dataset = used.saturating_sub(overhead);
     let keys: u64 = cx.keyspace.db_stats().iter().map(|db| db.keys).sum();
     let ratio = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
     // Worked out anew by a coordinator, from the sums.
     let ratios = [
-        ("dataset.percentage", 100.0 * ratio(used, used)),
+        ("dataset.percentage", 100.0 * ratio(dataset, used.saturating_sub(startup))),
         ("peak.percentage", 100.0 * ratio(used, peak)),
         ("fragmentation", ratio(rss, used)),
     ];
     let fields = [
         ("peak.allocated", peak),
         ("total.allocated", used),
-        ("startup.allocated", 0),
+        ("startup.allocated", startup),
         ("replication.backlog", 0),
         ("clients.slaves", 0),
-        ("clients.normal", 0),
+        ("clients.normal", clients),
         ("aof.buffer", 0),
         ("lua.caches", 0),
         ("functions.caches", 0),
-        ("overhead.total", 0),
+        ("overhead.total", overhead),
         ("keys.count", keys),
         ("keys.bytes-per-key", used.checked_div(keys).unwrap_or(0)),
-        ("dataset.bytes", used),
+        ("dataset.bytes", dataset),
         ("allocator.allocated", allocated),
         ("allocator.active", active),
         ("allocator.resident", resident),

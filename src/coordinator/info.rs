@@ -12,17 +12,20 @@ pub(super) const SECTIONS_OF_NODES: [&str; 5] =
     ["memory", "persistence", "stats", "keyspace", "nodes"];
 
 /// Fields that are the sums of the nodes' ones.
-const SUMS: [&str; 11] = [
+const SUMS: [&str; 14] = [
     "used_memory",
     "used_memory_peak",
     "used_memory_dataset",
     "used_memory_overhead",
+    "used_memory_startup",
     "maxmemory",
     "rdb_changes_since_last_save",
     "expired_keys",
     "evicted_keys",
     "keyspace_hits",
     "keyspace_misses",
+    "active_defrag_hits",
+    "active_defrag_key_hits",
     "lazyfree_pending_objects",
 ];
 /// Fields of a process, added up once for each even where several nodes share one.
@@ -107,10 +110,9 @@ fn keyspaces(fields: &Fields) -> impl Iterator<Item = (u8, u64, u64, u64)> + '_ 
 /// The own text, with the fields that belong to the nodes put right.
 fn own_sections(own: &str, nodes: &[(&String, Fields)]) -> String {
     let sums = sums(nodes);
-    let ratio = |part: &str, whole: &str| {
-        let whole = sums[whole];
-        if whole == 0 { 0.0 } else { sums[part] as f64 / whole as f64 }
-    };
+    let divide = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let ratio = |part: &str, whole: &str| divide(sums[part], sums[whole]);
+    let difference = |more: &str, less: &str| (sums[more] as i64 - sums[less] as i64).to_string();
     let mut out = String::new();
     for line in own.split_inclusive('\n') {
         let Some((name, _)) = line.split_once(':') else {
@@ -123,9 +125,10 @@ fn own_sections(own: &str, nodes: &[(&String, Fields)]) -> String {
         let value = match name {
             "maxmemory_policy" => common(nodes, name),
             "mem_fragmentation_ratio" => format!("{:.2}", ratio("used_memory_rss", "used_memory")),
-            "mem_fragmentation_bytes" => {
-                (sums["used_memory_rss"] as i64 - sums["used_memory"] as i64).to_string()
-            }
+            "mem_fragmentation_bytes" => difference("used_memory_rss", "used_memory"),
+            "allocator_frag_bytes" => difference("allocator_active", "allocator_allocated"),
+            "allocator_rss_bytes" => difference("allocator_resident", "allocator_active"),
+            "rss_overhead_bytes" => difference("used_memory_rss", "allocator_resident"),
             "allocator_frag_ratio" => {
                 format!("{:.2}", ratio("allocator_active", "allocator_allocated"))
             }
@@ -139,7 +142,8 @@ fn own_sections(own: &str, nodes: &[(&String, Fields)]) -> String {
                 format!("{:.2}%", 100.0 * ratio("used_memory", "used_memory_peak"))
             }
             "used_memory_dataset_perc" => {
-                format!("{:.2}%", 100.0 * ratio("used_memory_dataset", "used_memory"))
+                let filled = sums["used_memory"].saturating_sub(sums["used_memory_startup"]);
+                format!("{:.2}%", 100.0 * divide(sums["used_memory_dataset"], filled))
             }
             _ => match (sums.get(name), name.strip_suffix("_human").and_then(|n| sums.get(n))) {
                 (Some(sum), _) => sum.to_string(),

@@ -147,10 +147,8 @@ fn fields(replies: &[Bytes], proto: Proto, out: &mut BytesMut) -> Option<()> {
     let of = |wanted: &[u8]| {
         sums.iter().find(|(name, _)| name == wanted).and_then(|sum| sum.1).unwrap_or(0)
     };
-    let ratio = |part: &[u8], whole: &[u8]| match of(whole) {
-        0 => 0.0,
-        whole => of(part) as f64 / whole as f64,
-    };
+    let divide = |part: i64, whole: i64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let ratio = |part: &[u8], whole: &[u8]| divide(of(part), of(whole));
     let mut output = Output::default();
     let mut reply = Reply::new(&mut output, proto);
     reply.map(sums.len());
@@ -161,7 +159,8 @@ fn fields(replies: &[Bytes], proto: Proto, out: &mut BytesMut) -> Option<()> {
                 reply.int(of(b"total.allocated").checked_div(of(b"keys.count")).unwrap_or(0));
             }
             (b"dataset.percentage", _) => {
-                reply.double(100.0 * ratio(b"dataset.bytes", b"total.allocated"));
+                let filled = of(b"total.allocated") - of(b"startup.allocated");
+                reply.double(100.0 * divide(of(b"dataset.bytes"), filled));
             }
             (b"peak.percentage", _) => {
                 reply.double(100.0 * ratio(b"total.allocated", b"peak.allocated"));

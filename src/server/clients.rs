@@ -176,12 +176,16 @@ impl Client {
         now.saturating_sub(self.active_ms.load(Relaxed))
     }
 
+    /// Bytes of requests that are not executed and of replies that are not sent.
+    pub fn buffers(&self) -> (u64, u64) {
+        (self.query_buffer.load(Relaxed), self.output_buffer.load(Relaxed))
+    }
+
     /// The line of CLIENT LIST, without a line break.
     pub fn describe(&self, now: u64) -> String {
         let text = self.text();
         let command = command::all().get(self.command.load(Relaxed) as usize);
-        let output = self.output_buffer.load(Relaxed);
-        let query = self.query_buffer.load(Relaxed);
+        let (query, output) = self.buffers();
         let mut flags = String::new();
         if self.queued.load(Relaxed) >= 0 {
             flags.push('x');

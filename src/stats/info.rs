@@ -76,6 +76,19 @@ pub fn render(server: &Server, keyspace: &Keyspace<'_>, sections: &[&str]) -> St
     out
 }
 
+/// What is nothing where there are no scripts and functions, no persistence and no replication.
+const NO_SCRIPTS: &str = "used_memory_vm_eval:0\r\nused_memory_scripts_eval:0\r\nnumber_of_cached_scripts:0\r\n\
+    number_of_functions:0\r\nnumber_of_libraries:0\r\nused_memory_vm_functions:0\r\nused_memory_vm_total:0\r\n\
+    used_memory_vm_total_human:0B\r\nused_memory_functions:0\r\nused_memory_scripts:0\r\n\
+    used_memory_scripts_human:0B\r\n";
+const NO_PERSISTENCE: &str = "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r\n\
+    rdb_current_bgsave_time_sec:-1\r\nrdb_saves:0\r\nrdb_last_cow_size:0\r\naof_enabled:0\r\n\
+    aof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0\r\naof_last_rewrite_time_sec:-1\r\n\
+    aof_current_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\naof_rewrites:0\r\n\
+    aof_last_write_status:ok\r\naof_last_cow_size:0\r\nmodule_fork_in_progress:0\r\nmodule_fork_last_cow_size:0\r\n";
+const NO_REPLICATION: &str = "second_repl_offset:-1\r\nrepl_backlog_active:0\r\nrepl_backlog_size:0\r\n\
+    repl_backlog_first_byte_offset:0\r\nrepl_backlog_histlen:0\r\n";
+
 type Written = std::fmt::Result;
 
 fn server_section(server: &Server, out: &mut String) -> Written {
@@ -101,7 +114,7 @@ fn server_section(server: &Server, out: &mut String) -> Written {
     writeln!(out, "uptime_in_seconds:{uptime}\r\nuptime_in_days:{}\r", uptime / 86_400)?;
     writeln!(
         out,
-        "hz:10\r\nconfigured_hz:10\r\nio_threads_active:{}\r",
+        "hz:10\r\nconfigured_hz:10\r\nconfig_file:\r\nio_threads_active:{}\r",
         u8::from(server.workers > 1)
     )
 }
@@ -115,10 +128,27 @@ pub fn allocator(keyspace: &Keyspace<'_>) -> (u64, u64, u64) {
     (allocated + used, active + committed, resident + committed)
 }
 
+/// What each client has in its buffers: requests, replies.
+fn buffers(server: &Server) -> impl Iterator<Item = (u64, u64)> {
+    server.clients.all().into_iter().map(|client| client.buffers())
+}
+
+/// What memory is used for beside keys and values, in bytes: by the empty store, by it and all its entries since, and by
+/// the buffers of clients, which no limit counts.
+pub fn overhead(server: &Server, keyspace: &Keyspace<'_>) -> (u64, u64, u64) {
+    let clients = buffers(server).map(|(query, output)| query + output).sum();
+    (server.startup_bytes, keyspace.overhead() as u64, clients)
+}
+
 fn clients_section(server: &Server, out: &mut String) -> Written {
     let max = server.config.number(Id::Maxclients);
+    let (query, output) = buffers(server)
+        .fold((0, 0), |most, (query, output)| (query.max(most.0), output.max(most.1)));
     writeln!(out, "connected_clients:{}\r\ncluster_connections:0\r", server.clients.len())?;
-    writeln!(out, "maxclients:{max}\r\nblocked_clients:0\r\ntracking_clients:0\r")?;
+    writeln!(out, "maxclients:{max}\r\nclient_recent_max_input_buffer:{query}\r")?;
+    writeln!(out, "client_recent_max_output_buffer:{output}\r")?;
+    // No command blocks, and no client is told of changes.
+    writeln!(out, "blocked_clients:0\r\ntracking_clients:0\r")?;
     writeln!(out, "clients_in_timeout_table:0\r")
 }
 
@@ -133,6 +163,8 @@ fn memory_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut String) ->
     }
     let policy = policy.name();
     let total = process::total_memory();
+    let (startup, overhead, clients) = overhead(server, keyspace);
+    let dataset = used.saturating_sub(overhead);
     for (name, value) in [
         ("used_memory", used),
         ("used_memory_rss", rss),
@@ -146,13 +178,11 @@ fn memory_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut String) ->
     writeln!(out, "used_memory_peak_perc:{:.2}%\r", ratio(used * 100, peak))?;
     writeln!(
         out,
-        "used_memory_overhead:0\r\nused_memory_startup:0\r\nused_memory_dataset:{used}\r"
+        "used_memory_overhead:{overhead}\r\nused_memory_startup:{startup}\r\nused_memory_dataset:{dataset}\r"
     )?;
-    writeln!(out, "used_memory_dataset_perc:{:.2}%\r", ratio(used * 100, used))?;
-    writeln!(
-        out,
-        "used_memory_vm_eval:0\r\nused_memory_scripts:0\r\nnumber_of_cached_scripts:0\r"
-    )?;
+    let filled = used.saturating_sub(startup);
+    writeln!(out, "used_memory_dataset_perc:{:.2}%\r", ratio(dataset * 100, filled))?;
+    out.push_str(NO_SCRIPTS);
     writeln!(out, "maxmemory_policy:{policy}\r\nallocator_allocated:{allocated}\r")?;
     writeln!(out, "allocator_active:{active}\r\nallocator_resident:{resident}\r")?;
     writeln!(out, "allocator_frag_ratio:{:.2}\r", ratio(active, allocated))?;
@@ -164,7 +194,8 @@ fn memory_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut String) ->
     writeln!(out, "mem_fragmentation_ratio:{:.2}\r", ratio(rss, used))?;
     writeln!(out, "mem_fragmentation_bytes:{}\r", rss as i64 - used as i64)?;
     writeln!(out, "mem_not_counted_for_evict:0\r\nmem_replication_backlog:0\r")?;
-    writeln!(out, "mem_clients_slaves:0\r\nmem_clients_normal:0\r\nmem_aof_buffer:0\r")?;
+    writeln!(out, "mem_total_replication_buffers:0\r\nmem_clients_slaves:0\r")?;
+    writeln!(out, "mem_clients_normal:{clients}\r\nmem_cluster_links:0\r\nmem_aof_buffer:0\r")?;
     writeln!(out, "mem_allocator:jemalloc\r\nactive_defrag_running:0\r")?;
     writeln!(out, "lazyfree_pending_objects:0\r\nlazyfreed_objects:0\r")
 }
@@ -173,15 +204,8 @@ fn persistence_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut Strin
     writeln!(out, "loading:0\r\nasync_loading:0\r\ncurrent_cow_size:0\r")?;
     writeln!(out, "rdb_changes_since_last_save:{}\r", keyspace.stats().changes)?;
     writeln!(out, "rdb_bgsave_in_progress:0\r\nrdb_last_save_time:{}\r", server.started_unix)?;
-    writeln!(out, "rdb_last_bgsave_status:ok\r\nrdb_last_bgsave_time_sec:-1\r")?;
-    writeln!(
-        out,
-        "rdb_current_bgsave_time_sec:-1\r\naof_enabled:0\r\naof_rewrite_in_progress:0\r"
-    )?;
-    writeln!(
-        out,
-        "aof_rewrite_scheduled:0\r\naof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r"
-    )
+    out.push_str(NO_PERSISTENCE);
+    Ok(())
 }
 
 fn stats_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut String) -> Written {
@@ -208,15 +232,24 @@ fn stats_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut String) -> 
         ("keyspace_misses", shard.misses),
         ("pubsub_channels", 0),
         ("pubsub_patterns", 0),
+        ("pubsubshard_channels", 0),
         ("latest_fork_usec", 0),
         ("total_forks", 0),
-        ("active_defrag_hits", 0),
+        ("sync_full", 0),
+        ("sync_partial_ok", 0),
+        ("sync_partial_err", 0),
+        ("slave_expires_tracked_keys", 0),
+        ("migrate_cached_sockets", 0),
+        ("dump_payload_sanitizations", 0),
+        // Entries moved together: each is a key with its value.
+        ("active_defrag_hits", shard.moved),
         ("active_defrag_misses", 0),
-        ("active_defrag_key_hits", 0),
+        ("active_defrag_key_hits", shard.moved),
         ("active_defrag_key_misses", 0),
         ("tracking_total_keys", 0),
         ("tracking_total_items", 0),
         ("tracking_total_prefixes", 0),
+        ("unexpected_error_replies", 0),
         ("total_error_replies", errors),
     ] {
         writeln!(out, "{name}:{value}\r")?;
@@ -226,11 +259,9 @@ fn stats_section(server: &Server, keyspace: &Keyspace<'_>, out: &mut String) -> 
 
 fn replication_section(run_id: &str, out: &mut String) -> Written {
     writeln!(out, "role:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r")?;
-    writeln!(out, "master_replid:{run_id}\r\nmaster_repl_offset:0\r\nrepl_backlog_active:0\r")?;
-    writeln!(
-        out,
-        "repl_backlog_size:0\r\nrepl_backlog_first_byte_offset:0\r\nrepl_backlog_histlen:0\r"
-    )
+    writeln!(out, "master_replid:{run_id}\r\nmaster_repl_offset:0\r")?;
+    out.push_str(NO_REPLICATION);
+    Ok(())
 }
 
 fn cpu_section(out: &mut String) -> Written {

@@ -33,6 +33,11 @@ const EXPIRES_AT: usize = 16;
 const WHEEL_NEXT: usize = 24;
 const WHEEL_BEFORE: usize = 28;
 
+/// Bytes of what so many entries have beside key and value, if some of them expire: their links and times.
+pub(super) fn header_bytes(entries: usize, expiring: usize) -> usize {
+    entries * HEADER_BYTES + expiring * EXPIRY_BYTES
+}
+
 /// What an entry is, packed into 32 bits. All of them set mean a free cell: a value that lies elsewhere has length 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Meta(u32);

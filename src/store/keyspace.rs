@@ -297,6 +297,11 @@ impl<'a> Keyspace<'a> {
         Cells { used, committed: self.store.map_or(0, |store| store.pool.committed()) }
     }
 
+    /// Bytes of the locked shards that are neither keys nor values.
+    pub fn overhead(&self) -> usize {
+        self.guards.iter().map(|shard| shard.overhead()).sum()
+    }
+
     /// Counters of each database over the locked shards.
     pub fn db_stats(&self) -> [DbStats; DATABASES] {
         let mut sum = [DbStats::default(); DATABASES];

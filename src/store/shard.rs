@@ -3,7 +3,7 @@
 
 use super::ages::Ages;
 use super::arena::NONE;
-use super::entry::{Content, Entries};
+use super::entry::{Content, Entries, header_bytes};
 use super::evict::Eviction;
 use super::hash::KeyHasher;
 use super::index::{Hashes, Index};
@@ -408,6 +408,13 @@ impl Shard {
     /// Bytes the shard takes.
     pub(super) fn footprint(&self) -> usize {
         self.entries.bytes() + self.index.bytes() + self.eviction.bytes()
+    }
+
+    /// Bytes that are neither keys nor values: the index, headers of entries, what the policy remembers.
+    pub(super) fn overhead(&self) -> usize {
+        let expiring: u64 = self.dbs.iter().map(|db| db.expires).sum();
+        let headers = header_bytes(self.index.len(), expiring as usize);
+        self.index.bytes() + self.eviction.bytes() + headers
     }
 
     /// Charges the budget for what the shard takes now.
