@@ -117,7 +117,8 @@ fn help_of_each_role() {
             assert!(help.out.contains(word), "no {word} in the help of {role}:\n{}", help.out);
         }
         if role != "client" {
-            for word in ["--log-level", "--log-format", "--protected-mode", "LARDER_"] {
+            for word in ["--log-level", "--log-format", "--protected-mode", "--metrics", "LARDER_"]
+            {
                 assert!(help.out.contains(word), "no {word} in the help of {role}:\n{}", help.out);
             }
         }

@@ -1,7 +1,9 @@
-//! Stock tools as people use them: redis-cli, redis-benchmark, and Python's clients.
+//! Stock tools as people use them: redis-cli, redis-benchmark, Python's clients, redis_exporter and Prometheus.
 
 mod benchmark;
 mod cli;
+mod exporter;
+mod prometheus;
 mod python;
 
 pub(crate) use python::interpreter;

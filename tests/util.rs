@@ -106,13 +106,27 @@ impl Server {
         panic!("redis-server found no free port");
     }
 
+    /// Another program that serves on this address: it is ready when it takes connections.
+    pub fn program(mut command: Command, addr: &str) -> Server {
+        let (mut server, lines) = Server::launch(&mut command);
+        drop(lines);
+        server.set_addr(addr.to_owned());
+        wait_for(&format!("{command:?} listens"), START_LIMIT, || {
+            assert!(server.alive(), "{command:?} ended:\n{}", server.stderr());
+            std::net::TcpStream::connect(addr).is_ok()
+        });
+        server
+    }
+
     fn launch(command: &mut Command) -> (Server, Receiver<String>) {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+            .unwrap_or_else(|error| {
+                panic!("{command:?} does not start: {error}; tests/run installs what is missing")
+            });
         // Holds the other end of a pipe from this process: when this process is gone, however it
         // went, the pipe closes and the server is killed. Statics are never dropped, servers in
         // them would outlive the tests.
