@@ -89,6 +89,8 @@
 //!   was sent is never sent again.
 //! - **What can grow is bounded** (see [`config`]): requests and values by length, replies that a client does not take by
 //!   leaving its further requests unread, requests in flight by `pipeline-max`.
+//! - **What a client is sent unasked** (MONITOR) is pushed on its [`server::Client`], from whichever worker; its own
+//!   connection sends it behind the replies that are due. Whoever leaves 64 MB of it untaken is closed.
 //!
 //! # Invariants
 //!

@@ -135,6 +135,7 @@ impl Service for Node {
                 let ns = (end - start).as_nanos() as u64;
                 stats.executed(found.id, ns, result.is_err());
                 server.note_slow(ns, found.id, args, &context.session.client);
+                server.show(context.session, *found, args);
                 start = end;
             }
             Ok(())

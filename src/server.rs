@@ -6,6 +6,7 @@ mod connection;
 mod dispatch;
 mod late;
 mod listener;
+mod monitors;
 mod replies;
 mod session;
 mod stream;
@@ -15,6 +16,7 @@ pub use clients::{Client, Clients};
 pub use dispatch::{Call, Outcome, Service};
 pub use listener::Listeners;
 pub(crate) use listener::bind_tcp;
+pub use monitors::Monitors;
 pub use replies::Replies;
 pub use session::{Queue, ReplyMode, Session};
 pub use worker::{Door, Running, start};
@@ -31,7 +33,7 @@ pub fn check_address(addr: &str) -> anyhow::Result<()> {
     }
 }
 
-use crate::command;
+use crate::command::{self, Found};
 use crate::config::{Config, Id};
 use crate::resp::Args;
 use crate::stats::{SlowLog, Stats, WorkerStats};
@@ -73,6 +75,8 @@ pub struct Server {
     pub startup_bytes: u64,
     /// The connections.
     pub clients: Clients,
+    /// Those of them that watch what the others send.
+    pub monitors: Monitors,
     /// The counters.
     pub stats: Stats,
     /// The commands that took long, on a node.
@@ -100,6 +104,7 @@ impl Server {
             startup_bytes: store.as_ref().map_or(0, |store| store.budget.used() as u64),
             store,
             clients: Clients::default(),
+            monitors: Monitors::default(),
             stats: Stats::new(workers),
             slowlog: SlowLog::default(),
             started: Instant::now(),
@@ -146,6 +151,13 @@ impl Server {
                 let prefix = store.usage.separator().prefix_of(args.at(keys.first as usize));
                 self.stats.note_prefix(prefix, ns);
             }
+        }
+    }
+
+    /// Shows a command that was executed to those who watch.
+    pub(crate) fn show(&self, session: &Session, found: Found, args: Args<'_>) {
+        if !self.monitors.is_empty() {
+            self.monitors.show(session, found, args, now_us);
         }
     }
 

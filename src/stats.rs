@@ -11,6 +11,7 @@ mod slowlog;
 
 pub use histogram::{Histogram, Snapshot};
 pub use slowlog::SlowLog;
+pub(crate) use slowlog::redacted;
 
 use crate::command;
 use crate::store::usage::{ByPrefix, OTHER};

@@ -14,6 +14,7 @@ mod introspection;
 mod keys;
 mod keyspace;
 mod larder;
+mod monitor;
 mod multikey;
 mod numbers;
 mod ranges;

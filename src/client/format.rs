@@ -1,6 +1,7 @@
 //! Replies as text, as redis-cli prints them: for people on a terminal, raw for programs.
 
 use super::reply::Reply;
+use crate::resp::quote;
 
 /// How replies are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ fn pretty(out: &mut Vec<u8>, reply: &Reply, indent: usize) {
         Reply::Boolean(true) => out.extend_from_slice(b"(true)"),
         Reply::Boolean(false) => out.extend_from_slice(b"(false)"),
         Reply::Nil => out.extend_from_slice(b"(nil)"),
-        Reply::Bulk(text) => quoted(out, text),
+        Reply::Bulk(text) => quote(out, text),
         Reply::Array(items) | Reply::Push(items) => {
             return numbered(out, items, ')', "(empty array)", indent);
         }
@@ -115,24 +116,6 @@ fn map(out: &mut Vec<u8>, pairs: &[(Reply, Reply)], indent: usize) {
 fn number(out: &mut Vec<u8>, index: usize, width: usize, mark: char, indent: usize) {
     let indent = if index == 0 { 0 } else { indent };
     out.extend(format!("{:indent$}{:width$}{mark} ", "", index + 1).bytes());
-}
-
-/// Quoted so that the prompt would read it as the same bytes.
-fn quoted(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
-    for &byte in text {
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x07 => out.extend_from_slice(b"\\a"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            b' '..=b'~' => out.push(byte),
-            byte => out.extend(format!("\\x{byte:02x}").bytes()),
-        }
-    }
-    out.push(b'"');
 }
 
 fn raw(out: &mut Vec<u8>, reply: &Reply) {

@@ -46,7 +46,26 @@ pub(super) fn reset(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     cx.session.reset(cx.server);
+    // What a monitor was shown before comes before.
+    cx.session.client.take_pushed(reply.out);
     reply.simple("RESET");
+    Ok(())
+}
+
+/// A coordinator shows what its own clients send; what its nodes get, these show.
+pub(super) fn monitor(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
+    if cx.session.in_exec {
+        return Err(Error::new("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
+    // No reply to the second one: so it is with Redis.
+    if !cx.session.is_monitoring() {
+        cx.session.start_monitoring(cx.server);
+        reply.ok();
+    }
     Ok(())
 }
 

@@ -188,6 +188,7 @@ pub static COMMANDS: &[Command] = &[
         help("help"),
         local(("list", 2, ADMIN, "4.0.0", "", "Lists the modules: none."), Group::Server, server::module_list),
     ]),
+    local(("monitor", 1, ADMIN, "1.0.0", "", "Shows what all clients of this server send, as it is executed; a coordinator shows what its own clients send."), Group::Server, connection::monitor),
     local(("role", 1, FAST | ADMIN, "2.8.12", "", "Returns the replication role: always a master without replicas."), Group::Server, server::role),
     local(("shutdown", -1, ADMIN | NO_MULTI | DANGEROUS | BARRIER, "1.0.0", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", "Stops the server, when the replies in flight are sent."), Group::Server, server::shutdown),
     container(("slowlog", -2, ADMIN, "2.2.12", "subcommand", "The commands that took longer than `slowlog-log-slower-than`; through a coordinator those of all nodes."), Group::Server, introspect::help, &[

@@ -72,7 +72,11 @@ pub(super) fn plan(
 ) -> Result<(Vec<Part>, Join), Error> {
     let (mut groups, mut steps): (Vec<Group>, Vec<Step>) = (Vec::new(), Vec::new());
     for (found, args) in &queue.commands {
-        let (parts, join) = match coordinator.plan(call, *found, args.args()) {
+        let planned = coordinator.plan(call, *found, args.args());
+        if !matches!(&planned, Err(error) if *error == Error::CLUSTER_DOWN) {
+            call.server.show(call.session, *found, args.args());
+        }
+        let (parts, join) = match planned {
             Ok(Planned::Parts(parts, join)) => (parts, join),
             Ok(Planned::Here(reply)) => {
                 steps.push(Step::Here(reply));

@@ -2,13 +2,17 @@
 
 use crate::command;
 use crate::config::OutputLimit;
-use crate::resp::{Error, Proto};
+use crate::resp::{Error, Output, Proto};
 use atomic_waker::AtomicWaker;
+use bytes::BytesMut;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const NO_COMMAND: u16 = u16::MAX;
+/// Bytes that a client may leave untaken when it is sent more without having asked (MONITOR).
+const PUSHED_BYTES_MAX: u64 = 64 << 20;
 
 /// What everybody may know of a connection. Only its own worker writes the figures.
 pub struct Client {
@@ -22,6 +26,7 @@ pub struct Client {
     /// Wakes the connection's task, from any worker.
     pub waker: AtomicWaker,
     killed: AtomicBool,
+    monitor: AtomicBool,
     no_evict: AtomicBool,
     active_ms: AtomicU64,
     db: AtomicU8,
@@ -33,6 +38,9 @@ pub struct Client {
     /// Since when it is owed more than the soft limit, in milliseconds since 1970; 0 if it is not.
     owed_since_ms: AtomicU64,
     text: Mutex<Text>,
+    /// What others have for it, and its length, to see at a glance whether there is something.
+    pushed: Mutex<BytesMut>,
+    pushed_len: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -51,6 +59,7 @@ impl Client {
             created_ms: now,
             waker: AtomicWaker::new(),
             killed: AtomicBool::new(false),
+            monitor: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             active_ms: AtomicU64::new(now),
             db: AtomicU8::new(0),
@@ -61,6 +70,8 @@ impl Client {
             output_buffer: AtomicU64::new(0),
             owed_since_ms: AtomicU64::new(0),
             text: Mutex::default(),
+            pushed: Mutex::default(),
+            pushed_len: AtomicUsize::new(0),
         }
     }
 
@@ -121,6 +132,43 @@ impl Client {
         }
     }
 
+    /// Hands the client bytes that answer no request of its own, from any worker; its connection sends them behind the
+    /// replies that are due. Whoever leaves [`PUSHED_BYTES_MAX`] untaken is closed.
+    pub(crate) fn push(&self, bytes: &[u8]) {
+        if self.is_killed() {
+            return;
+        }
+        let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        let owed = self.output_buffer.load(Relaxed) + (pushed.len() + bytes.len()) as u64;
+        if owed > PUSHED_BYTES_MAX {
+            *pushed = BytesMut::new();
+            tracing::warn!(
+                client = self.addr,
+                owed,
+                "client does not take what it is sent unasked: closed"
+            );
+            return self.kill();
+        }
+        pushed.extend_from_slice(bytes);
+        self.pushed_len.store(pushed.len(), Relaxed);
+        drop(pushed);
+        self.waker.wake();
+    }
+
+    /// Whether something was pushed.
+    pub(super) fn has_pushed(&self) -> bool {
+        self.pushed_len.load(Relaxed) > 0
+    }
+
+    /// Moves what was pushed behind what the client is to be sent.
+    pub(crate) fn take_pushed(&self, out: &mut Output) {
+        let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = std::mem::take(&mut *pushed).freeze();
+        self.pushed_len.store(0, Relaxed);
+        drop(pushed);
+        out.extend_shared(&bytes);
+    }
+
     fn close_for_owing(&self, bytes: u64) {
         if !self.is_killed() {
             tracing::warn!(
@@ -130,6 +178,15 @@ impl Client {
             );
             self.kill();
         }
+    }
+
+    pub(super) fn note_monitor(&self, on: bool) {
+        self.monitor.store(on, Relaxed);
+    }
+
+    /// Whether it watches what others send.
+    pub(super) fn is_monitor(&self) -> bool {
+        self.monitor.load(Relaxed)
     }
 
     pub(super) fn note_db(&self, db: u8) {
@@ -187,6 +244,9 @@ impl Client {
         let command = command::all().get(self.command.load(Relaxed) as usize);
         let (query, output) = self.buffers();
         let mut flags = String::new();
+        if self.is_monitor() {
+            flags.push('O');
+        }
         if self.queued.load(Relaxed) >= 0 {
             flags.push('x');
         }

@@ -4,10 +4,10 @@
 use super::dispatch::{Call, Outcome, Service, dispatch};
 use super::late::Late;
 use super::stream::Stream;
-use super::{Client, Replies, Server, Session};
-use crate::command::{Found, lookup};
+use super::{Client, Replies, ReplyMode, Server, Session};
+use crate::command::{self, Found, lookup};
 use crate::config::Id;
-use crate::resp::{Decoded, Decoder, Error, Limits, ProtocolError, Reply};
+use crate::resp::{Decoded, Decoder, Error, Limits, Output, ProtocolError, Reply};
 use crate::stats::{WorkerStats, add};
 use crate::store::Ahead;
 use bytes::{Buf, BytesMut};
@@ -132,6 +132,7 @@ impl<S: Service> Connection<S> {
                 return Poll::Ready(Ok(()));
             }
             let executed = self.execute();
+            self.take_pushed();
             let flushed = self.write(cx)?;
             if flushed && (executed || (self.starved && self.has_room())) {
                 // There may be more whole requests that waited for room.
@@ -139,6 +140,10 @@ impl<S: Service> Connection<S> {
             }
             let waiting = self.replies.borrow().waiting() > 0;
             if flushed && !waiting && (self.session.closing || self.input_ended) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.session.is_monitoring() && !waiting && self.worker.server.is_stopping() {
+                // Whoever takes its time must not keep the server.
                 return Poll::Ready(Ok(()));
             }
             if !self.may_read() {
@@ -227,6 +232,19 @@ impl<S: Service> Connection<S> {
         Ok(flushed)
     }
 
+    /// Takes what others have pushed, unless replies that come before it are missing.
+    fn take_pushed(&mut self) {
+        if !self.session.client.has_pushed() || self.session.closing {
+            return;
+        }
+        let mut replies = self.replies.borrow_mut();
+        if self.session.reply_mode == ReplyMode::Off {
+            self.session.client.take_pushed(&mut Output::default());
+        } else if replies.waiting() == 0 {
+            self.session.client.take_pushed(&mut replies.ready);
+        }
+    }
+
     fn try_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut replies = self.replies.borrow_mut();
         while !replies.ready.is_empty() {
@@ -293,6 +311,7 @@ impl<S: Service> Connection<S> {
         now: u64,
     ) -> bool {
         let worker = self.worker.clone();
+        let watched = !worker.server.monitors.is_empty();
         // A request alone gains nothing by it.
         let ahead = if batch.len() > 1 { &*batch } else { &[] };
         let mut held = worker.service.hold(ahead.iter().filter_map(Request::known));
@@ -335,6 +354,14 @@ impl<S: Service> Connection<S> {
                         worker.server.note_prefix(&worker.stats, ns, id, args);
                     }
                     *start = end;
+                }
+                if let Some(id) = id
+                    && (watched || self.session.is_monitoring())
+                {
+                    let server = &worker.server;
+                    server.show(&self.session, command::all()[usize::from(id)], args);
+                    // One's own command comes right behind its reply.
+                    self.take_pushed();
                 }
                 *last = id.or(*last);
             }
@@ -412,6 +439,7 @@ impl<S: Service> Connection<S> {
 
 impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
+        self.session.stop_monitoring(&self.worker.server);
         self.worker.server.clients.remove(&self.session.client);
     }
 }

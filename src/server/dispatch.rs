@@ -13,6 +13,7 @@ use std::time::Instant;
 
 const NOAUTH: Error = Error::new("NOAUTH Authentication required.");
 const NO_MULTI: Error = Error::new("ERR Command not allowed inside a transaction");
+const NO_KEYS: Error = Error::new("ERR Replica can't interact with the keyspace");
 const EXECABORT: Error = Error::new("EXECABORT Transaction discarded because of previous errors.");
 
 /// What has become of a request.
@@ -155,6 +156,9 @@ fn check_and_execute<'a, S: Service>(
         Some(NOAUTH)
     } else if call.session.queue.is_some() && row.has(flag::NO_MULTI) {
         Some(NO_MULTI)
+    } else if call.session.is_monitoring() && row.flags & (flag::WRITE | flag::READONLY) != 0 {
+        // Redis counts a monitor as a replica.
+        Some(NO_KEYS)
     } else {
         None
     };
@@ -168,7 +172,12 @@ fn check_and_execute<'a, S: Service>(
     }
     let outcome = match call.session.queue.take_if(|_| row.route == Route::Transaction) {
         Some(queue) if queue.aborted => call.refuse(EXECABORT),
-        Some(queue) => service.execute_queue(held, call, queue),
+        Some(queue) => {
+            call.session.in_exec = true;
+            let outcome = service.execute_queue(held, call, queue);
+            call.session.in_exec = false;
+            outcome
+        }
         None => service.execute(held, call, found, args, hint),
     };
     (outcome, Some(found.id))

@@ -48,6 +48,9 @@ pub struct Session {
     pub queue: Option<Queue>,
     /// Whether replies are sent.
     pub reply_mode: ReplyMode,
+    /// EXEC is executing its commands: what would have the client wait, or be sent more than a reply, must not begin.
+    pub in_exec: bool,
+    monitoring: bool,
     /// Whether it closes when all replies are sent.
     pub closing: bool,
 }
@@ -62,6 +65,8 @@ impl Session {
             client,
             queue: None,
             reply_mode: ReplyMode::On,
+            in_exec: false,
+            monitoring: false,
             closing: false,
         }
     }
@@ -74,6 +79,27 @@ impl Session {
         self.authenticated = !server.config.has_password();
         self.queue = None;
         self.reply_mode = ReplyMode::On;
+        self.stop_monitoring(server);
+    }
+
+    /// Whether it is shown what all clients send (`MONITOR`).
+    pub fn is_monitoring(&self) -> bool {
+        self.monitoring
+    }
+
+    /// Begins to be shown what all clients send.
+    pub fn start_monitoring(&mut self, server: &Server) {
+        self.monitoring = true;
+        self.client.note_monitor(true);
+        server.monitors.add(&self.client);
+    }
+
+    /// Is shown no more of it.
+    pub fn stop_monitoring(&mut self, server: &Server) {
+        if std::mem::take(&mut self.monitoring) {
+            self.client.note_monitor(false);
+            server.monitors.remove(&self.client);
+        }
     }
 
     /// The protocol version.

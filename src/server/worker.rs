@@ -289,7 +289,9 @@ async fn upkeep(server: Arc<Server>) {
             let now = server.now_us() / 1000;
             for client in server.clients.all() {
                 client.check_owed(limit, now);
-                if timeout_ms > 0 && client.idle_ms(now) > timeout_ms {
+                let idle = timeout_ms > 0 && client.idle_ms(now) > timeout_ms;
+                // A monitor need not send anything.
+                if idle && !client.is_monitor() {
                     client.kill();
                 }
             }

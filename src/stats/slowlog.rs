@@ -87,27 +87,33 @@ impl SlowLog {
     }
 }
 
+/// The arguments of a command, passwords made unreadable.
+pub(crate) fn redacted(found: Found, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
+    let mut secret = false;
+    (0..args.len()).map(move |at| {
+        // AUTH, HELLO 3 AUTH, CONFIG SET requirepass.
+        let of_secret = at > 0
+            && found.row.has(flag::ADMIN)
+            && config::find(args.at(at - 1))
+                .is_some_and(|param| matches!(param.kind, Kind::Secret));
+        let hidden = secret || of_secret;
+        secret |= found.row.has(flag::NO_AUTH) && args.is(at, "AUTH");
+        if hidden { REDACTED } else { args.at(at) }
+    })
+}
+
 /// The arguments as they are kept: no passwords, and not too much of the rest.
 fn shown(found: Found, args: Args<'_>) -> Vec<Vec<u8>> {
     let kept = if args.len() > ARGS_MAX { ARGS_MAX - 1 } else { args.len() };
-    let mut secret = false;
-    let mut shown: Vec<Vec<u8>> = Vec::with_capacity(kept + 1);
-    for at in 0..kept {
-        let arg = args.at(at);
-        // AUTH, HELLO 3 AUTH, CONFIG SET requirepass.
-        let of_secret = at > 0
-            && config::find(args.at(at - 1))
-                .is_some_and(|param| matches!(param.kind, Kind::Secret));
-        shown.push(if secret || of_secret {
-            REDACTED.to_vec()
-        } else if arg.len() > ARG_BYTES_MAX {
+    let shortened = redacted(found, args).take(kept).map(|arg| {
+        if arg.len() > ARG_BYTES_MAX {
             let more = arg.len() - ARG_BYTES_MAX;
             [&arg[..ARG_BYTES_MAX], format!("... ({more} more bytes)").as_bytes()].concat()
         } else {
             arg.to_vec()
-        });
-        secret |= found.row.has(flag::NO_AUTH) && args.is(at, "AUTH");
-    }
+        }
+    });
+    let mut shown: Vec<Vec<u8>> = shortened.collect();
     if kept < args.len() {
         shown.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
     }
@@ -147,6 +153,7 @@ mod tests {
         assert_eq!(shown_of(&["AUTH", "secret"]), ["AUTH", "(redacted)"]);
         let hello = shown_of(&["HELLO", "3", "auth", "default", "secret"]);
         assert_eq!(hello, ["HELLO", "3", "auth", "(redacted)", "(redacted)"]);
+        assert_eq!(shown_of(&["SET", "requirepass", "data"]), ["SET", "requirepass", "data"]);
     }
 
     #[test]

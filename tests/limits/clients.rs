@@ -263,3 +263,43 @@ fn a_client_that_owes_too_much_is_closed() {
         }
     });
 }
+
+/// What it is owed is bounded, and nobody else waits for it.
+#[test]
+fn a_monitor_that_never_reads_is_closed() {
+    on_both(&["--workers", "2"], |server| {
+        let (mut conn, mut monitor) = (server.conn(), server.conn());
+        assert_eq!(monitor.cmd("MONITOR"), Value::Simple("OK".into()));
+        let monitors = |conn: &mut Conn| {
+            let list = conn.cmd("CLIENT LIST").text();
+            list.lines().filter(|line| line.contains(" flags=O ")).count()
+        };
+        assert_eq!(monitors(&mut conn), 1);
+        let before = resident(server);
+        let message = vec![b'x'; 1 << 20];
+        let mut sent = 0;
+        // Its socket takes some megabytes, too.
+        while monitors(&mut conn) == 1 {
+            assert!(sent < 200, "{sent} MB, and still not closed");
+            let began = Instant::now();
+            let echo = conn.args(&[b"ECHO", &message]);
+            assert_eq!(echo.text().len(), message.len());
+            assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+            sent += 1;
+        }
+        assert!(sent >= 60, "closed after {sent} MB");
+        wait_for("a warning in the log", Duration::from_secs(5), || {
+            server.stderr().contains("client does not take what it is sent unasked")
+        });
+        // One that reads goes on.
+        let mut monitor = server.conn();
+        assert_eq!(monitor.cmd("MONITOR"), Value::Simple("OK".into()));
+        for _ in 0..100 {
+            assert_eq!(conn.args(&[b"ECHO", &message]).text().len(), message.len());
+            assert!(monitor.read().text().ends_with("xxx\""));
+        }
+        assert_eq!(monitors(&mut conn), 1);
+        let grown = resident(server).saturating_sub(before);
+        assert!(grown < 100 << 20, "{grown} bytes more");
+    });
+}

@@ -2,7 +2,7 @@
 
 use crate::commands::Cluster;
 use crate::util::{Conn, Server, Value, request, wait_for};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -166,5 +166,29 @@ fn a_batch_that_was_taken_is_answered_whole() {
         }
         assert!(count >= 1, "{count} of 200");
         assert_eq!(server.wait_exit(LIMIT).code(), Some(0));
+    }
+}
+
+/// One that takes nothing does not use up the time that is left for replies.
+#[test]
+fn a_monitor_does_not_hold_up_the_end() {
+    for server in [Server::node(&[]), Server::up(&[])] {
+        let mut server = server;
+        let (mut conn, mut reader, mut lazy) = (server.conn(), server.conn(), server.conn());
+        for monitor in [&mut reader, &mut lazy] {
+            assert_eq!(monitor.cmd("MONITOR"), Value::Simple("OK".into()));
+        }
+        // More than fits into its socket's buffers.
+        let message = vec![b'x'; 1 << 20];
+        for _ in 0..20 {
+            assert_eq!(conn.args(&[b"ECHO", &message]).text().len(), message.len());
+            assert!(reader.read().text().ends_with("xxx\""));
+        }
+        let began = Instant::now();
+        server.signal("TERM");
+        assert_eq!(server.wait_exit(LIMIT).code(), Some(0));
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert!(reader.closed());
+        drop(lazy);
     }
 }
