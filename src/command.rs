@@ -11,6 +11,7 @@ mod glob;
 mod introspect;
 mod keys;
 mod larder;
+mod latency;
 mod lookup;
 mod numbers;
 mod options;
@@ -22,6 +23,7 @@ mod table;
 mod transactions;
 
 pub(crate) use glob::matches as glob_matches;
+pub(crate) use latency::no_samples;
 pub(crate) use lookup::find;
 pub use lookup::{Found, all, lookup};
 pub(crate) use slowlog::wanted as slowlog_wanted;
@@ -205,6 +207,16 @@ pub enum Merge {
     ConfigGet,
     /// LARDER STATS: the nodes' reports added to the own one.
     Report,
+    /// Texts, each under a line that names its node.
+    Texts,
+    /// LATENCY GRAPH: of the samples of all nodes, or of one.
+    LatencyGraph,
+    /// LATENCY HISTORY: the samples of all nodes by time, or of one.
+    LatencyHistory,
+    /// LATENCY LATEST: the events of all nodes, the newest first.
+    LatencyLatest,
+    /// LATENCY RESET: the sum, of the events that each node is asked to forget.
+    LatencyReset,
     /// SLOWLOG GET: the newest entries of all nodes.
     Slowlog,
     /// CONFIG SET: own parameters here, the nodes' ones there.

@@ -4,6 +4,7 @@
 mod gather;
 mod handshake;
 mod info;
+mod latency;
 mod link;
 mod merge;
 mod plan;
@@ -107,6 +108,9 @@ impl Coordinator {
                 Planned::Parts(vec![Part::whole(node, db, args)], Join::Whole)
             }
             Route::Split(merge) => plan::split(&self.table, db, found, args, merge)?,
+            Route::AllNodes(merge) if latency::has(merge) => {
+                latency::plan(self.table.nodes(), db, args, merge, call.now / 1000)
+            }
             Route::AllNodes(merge) => plan::all_nodes(&self.table, db, args, merge)?,
             Route::Cursor => plan::cursor(nodes, db, args)?,
             Route::LocalAndNodes(merge) => {

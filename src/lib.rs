@@ -44,7 +44,7 @@
 //! - [`cluster`]: slots, and which node owns which.
 //! - [`server`]: listener, workers, connections, sessions, drain.
 //! - [`command`]: the table, one row a command ([`command::COMMANDS`]), and the handlers by family.
-//! - [`stats`]: counters, latency histograms, INFO, reports.
+//! - [`stats`]: counters, latency histograms, what took long, INFO, reports.
 //! - [`config`]: every parameter once ([`config::PARAMS`]).
 //! - [`store`]: the LRU hash table. No I/O, no protocol, no clock.
 //! - [`resp`]: bytes to requests and replies to bytes. Knows no command.

@@ -3,6 +3,7 @@
 use crate::command::{Context, Found, Keys, Lock, flag};
 use crate::resp::{Args, Error};
 use crate::server::{Call, Outcome, Queue, Service};
+use crate::stats::Event;
 use crate::store::{Ahead, Keyspace, Policy, Store};
 use std::sync::Arc;
 use std::time::Instant;
@@ -89,7 +90,8 @@ impl Service for Node {
                 &mut own
             };
             if found.row.has(flag::DENYOOM) {
-                keyspace.make_room(args.payload_len())?;
+                let room = || keyspace.make_room(args.payload_len());
+                server.timed(Event::EvictionCycle, room)?;
             }
             (found.row.run.handler)(&mut Context { server, session, keyspace }, args, reply)
         })
@@ -122,7 +124,8 @@ impl Service for Node {
                 let args = args.args();
                 context.keyspace.db = context.session.db();
                 let room = if found.row.has(flag::DENYOOM) {
-                    context.keyspace.make_room(args.payload_len())
+                    let room = || context.keyspace.make_room(args.payload_len());
+                    server.timed(Event::EvictionCycle, room)
                 } else {
                     Ok(())
                 };

@@ -33,10 +33,10 @@ pub fn check_address(addr: &str) -> anyhow::Result<()> {
     }
 }
 
-use crate::command::{self, Found};
+use crate::command::{self, Found, flag};
 use crate::config::{Config, Id};
 use crate::resp::Args;
-use crate::stats::{SlowLog, Stats, WorkerStats};
+use crate::stats::{Event, Events, Sample, SlowLog, Stats, WorkerStats};
 use crate::store::Store;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -81,6 +81,8 @@ pub struct Server {
     pub stats: Stats,
     /// The commands that took long, on a node.
     pub slowlog: SlowLog,
+    /// The moments that took long, on a node.
+    pub events: Events,
     /// When it started.
     pub started: Instant,
     /// When it started, in seconds since 1970.
@@ -98,6 +100,8 @@ pub struct Server {
 impl Server {
     /// A server that does not listen yet.
     pub fn new(role: Role, config: Config, store: Option<Arc<Store>>, workers: usize) -> Arc<Self> {
+        let stats = Stats::new(workers);
+        stats.set_tracking(config.is_on(Id::LatencyTracking));
         Arc::new(Server {
             role,
             config,
@@ -105,8 +109,9 @@ impl Server {
             store,
             clients: Clients::default(),
             monitors: Monitors::default(),
-            stats: Stats::new(workers),
+            stats,
             slowlog: SlowLog::default(),
+            events: Events::default(),
             started: Instant::now(),
             started_unix: now_us() / 1_000_000,
             run_id: (0..40)
@@ -126,13 +131,43 @@ impl Server {
 
     /// Notes a command that took `ns` nanoseconds if that is long, and if this is where commands are executed.
     pub(crate) fn note_slow(&self, ns: u64, command: u16, args: Args<'_>, client: &Client) {
-        let least = self.config.number(Id::SlowlogLogSlowerThan) as i64;
-        let us = ns / 1000;
-        if least >= 0 && us >= least as u64 && self.store.is_some() {
-            let most = self.config.number(Id::SlowlogMaxLen) as usize;
-            let found = command::all()[usize::from(command)];
-            self.slowlog.note(most, (us, now_us() / 1_000_000), found, args, client);
+        if self.store.is_none() {
+            return;
         }
+        let least = self.config.number(Id::SlowlogLogSlowerThan) as i64;
+        let (us, found) = (ns / 1000, || command::all()[usize::from(command)]);
+        if least >= 0 && us >= least as u64 {
+            let most = self.config.number(Id::SlowlogMaxLen) as usize;
+            self.slowlog.note(most, (us, now_us() / 1_000_000), found(), args, client);
+        }
+        if self.is_event(ns) {
+            let fast = found().row.has(flag::FAST);
+            self.note_event(if fast { Event::FastCommand } else { Event::Command }, ns);
+        }
+    }
+
+    /// Whether what took `ns` nanoseconds took long enough for LATENCY.
+    fn is_event(&self, ns: u64) -> bool {
+        let least_ms = self.config.number(Id::LatencyMonitorThreshold);
+        least_ms > 0 && ns / 1_000_000 >= least_ms
+    }
+
+    fn note_event(&self, event: Event, ns: u64) {
+        self.events.note(event, Sample { unix_s: now_us() / 1_000_000, ms: ns / 1_000_000 });
+    }
+
+    /// Does something, and notes as an event that it took long. The clock is read only while anybody wants to know.
+    pub(crate) fn timed<T>(&self, event: Event, work: impl FnOnce() -> T) -> T {
+        if self.config.number(Id::LatencyMonitorThreshold) == 0 {
+            return work();
+        }
+        let start = Instant::now();
+        let done = work();
+        let ns = start.elapsed().as_nanos() as u64;
+        if self.is_event(ns) {
+            self.note_event(event, ns);
+        }
+        done
     }
 
     /// Where it listens, once it does.

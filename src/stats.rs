@@ -1,14 +1,18 @@
-//! Counters, latency histograms, what the process itself uses, and the text of INFO.
+//! Counters, latency histograms, what took long, what the process itself uses, and the text of INFO.
 //!
 //! Each worker counts for itself, in atomics that only it writes, so that counting shares nothing; whoever asks adds
 //! them up.
 
+pub mod doctor;
+mod events;
 mod histogram;
 pub mod info;
 pub mod process;
 pub mod report;
 mod slowlog;
+mod sparkline;
 
+pub use events::{Event, Events, Sample, Series};
 pub use histogram::{Histogram, Snapshot};
 pub use slowlog::SlowLog;
 pub(crate) use slowlog::redacted;
@@ -16,7 +20,7 @@ pub(crate) use slowlog::redacted;
 use crate::command;
 use crate::store::usage::{ByPrefix, OTHER};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Different error codes that are counted at most; further ones count as `OTHER`.
@@ -49,6 +53,8 @@ pub struct WorkerStats {
     pub net_out: AtomicU64,
     commands: AtomicU64,
     latency: Histogram,
+    /// Whether the latency of each command is recorded.
+    tracking: AtomicBool,
     by_command: Box<[CommandStats]>,
     errors: Mutex<BTreeMap<String, u64>>,
     /// Commands until one is looked at for its prefix.
@@ -63,6 +69,7 @@ impl WorkerStats {
             net_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             latency: Histogram::new(),
+            tracking: AtomicBool::new(true),
             by_command: command::all().iter().map(|_| CommandStats::default()).collect(),
             errors: Mutex::default(),
             until: AtomicU32::new(1),
@@ -79,7 +86,9 @@ impl WorkerStats {
             add(&stats.failed, 1);
         }
         self.latency.record(ns);
-        stats.latency.get_or_init(|| Box::new(Histogram::new())).record(ns);
+        if self.tracking.load(Relaxed) {
+            stats.latency.get_or_init(|| Box::new(Histogram::new())).record(ns);
+        }
     }
 
     /// Counts down to the next command that is looked at for its prefix: whether it is this one. Then the worker says by
@@ -168,6 +177,11 @@ impl Stats {
     /// The counters of one worker.
     pub fn worker(&self, index: usize) -> Arc<WorkerStats> {
         self.workers[index].clone()
+    }
+
+    /// Whether the latency of each command is to be recorded (`latency-tracking`).
+    pub fn set_tracking(&self, on: bool) {
+        self.workers.iter().for_each(|worker| worker.tracking.store(on, Relaxed));
     }
 
     /// Commands executed, bytes read, bytes written.

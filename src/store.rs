@@ -41,6 +41,7 @@ pub use value::{Str, Value};
 use hash::KeyHasher;
 use pool::Pool;
 use reclaim::Reclaim;
+pub(crate) use reclaim::purge;
 use smallvec::SmallVec;
 use usage::Usage;
 

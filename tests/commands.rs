@@ -14,6 +14,8 @@ mod introspection;
 mod keys;
 mod keyspace;
 mod larder;
+mod latency;
+mod memory;
 mod monitor;
 mod multikey;
 mod numbers;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::glob::matches;
-use crate::config::{Access, Config, Kind, PARAMS, Param, Scope, find};
+use crate::config::{Access, Config, Id, Kind, PARAMS, Param, Scope, find};
 use crate::resp::{Args, Error, Reply};
 use crate::server::{Role, Server};
 
@@ -80,6 +80,7 @@ pub(super) fn set(
     if let Some(store) = cx.keyspace.store() {
         config.apply_to(store);
     }
+    cx.server.stats.set_tracking(config.is_on(Id::LatencyTracking));
     reply.ok();
     Ok(())
 }

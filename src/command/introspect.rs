@@ -53,8 +53,11 @@ fn keyspace_wide(row: &Command) -> bool {
 fn tips(row: &Command) -> Vec<&'static str> {
     let response = |merge| match merge {
         Merge::Sum => Some("response_policy:agg_sum"),
-        Merge::AllOk => Some("response_policy:all_succeeded"),
+        Merge::AllOk | Merge::LatencyReset => Some("response_policy:all_succeeded"),
         Merge::RandomKey | Merge::Fields | Merge::Slowlog | Merge::Report => {
+            Some("response_policy:special")
+        }
+        Merge::LatencyGraph | Merge::LatencyHistory | Merge::LatencyLatest | Merge::Texts => {
             Some("response_policy:special")
         }
         Merge::ByKey | Merge::Concat | Merge::Info | Merge::ConfigGet | Merge::ConfigSet => None,

@@ -3,9 +3,10 @@
 use super::Context;
 use super::options::int;
 use crate::resp::{Args, Error, Reply};
+use crate::stats::doctor;
 use crate::stats::info;
 use crate::stats::process;
-use crate::store::Access;
+use crate::store::{Access, purge};
 
 pub(super) fn dbsize(
     cx: &mut Context<'_, '_>,
@@ -125,6 +126,35 @@ pub(super) fn memory_stats(
         reply.bulk(name.as_bytes());
         reply.double(value);
     }
+    Ok(())
+}
+
+pub(super) fn memory_doctor(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
+    reply.verbatim(&doctor::memory(cx.server, cx.keyspace));
+    Ok(())
+}
+
+pub(super) fn memory_malloc_stats(
+    _: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
+    reply.verbatim(&process::allocator_report());
+    Ok(())
+}
+
+/// Answers at once: a thread of its own does it.
+pub(super) fn memory_purge(
+    _: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Error> {
+    purge();
+    reply.ok();
     Ok(())
 }
 

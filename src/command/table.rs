@@ -1,6 +1,7 @@
 //! The table of commands: one row each.
 
 use super::flag::*;
+use super::latency;
 use super::{Command, Group, Handler, Keys, Lock, Merge, Route, Run};
 use super::{bits, clients, config, connection, debug, expire, introspect, keys, larder};
 use super::{numbers, server, set, slowlog, strings, transactions};
@@ -179,8 +180,20 @@ pub static COMMANDS: &[Command] = &[
     whole(("flushall", -1, WRITE | DANGEROUS, "1.0.0", "[ASYNC | SYNC]", "Deletes all keys."), Group::Server, Route::AllNodes(Merge::AllOk), server::flushall),
     whole(("flushdb", -1, WRITE | DANGEROUS, "1.0.0", "[ASYNC | SYNC]", "Deletes all keys of the database."), Group::Server, Route::AllNodes(Merge::AllOk), server::flushdb),
     row(("info", -1, DANGEROUS, "1.0.0", "[section [section ...]]", "Returns statistics and state."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::Info), Lock::All, server::info),
-    container(("memory", -2, READONLY, "4.0.0", "subcommand", "Tells what memory is used for."), Group::Server, introspect::help, &[
+    container(("latency", -2, 0, "2.8.13", "subcommand", "What took longer than `latency-monitor-threshold`; through a coordinator on all nodes, each event named event@node."), Group::Server, introspect::help, &[
+        row(("doctor", 2, ADMIN | DANGEROUS, "2.8.13", "", "Explains what took long, and what may help."), Group::Server, Keys::NONE, Route::AllNodes(Merge::Texts), Lock::None, latency::doctor),
+        row(("graph", 3, ADMIN | DANGEROUS, "2.8.13", "event", "Draws the samples of an event (through a coordinator also of event@node)."), Group::Server, Keys::NONE, Route::AllNodes(Merge::LatencyGraph), Lock::None, latency::graph),
         help("help"),
+        local(("histogram", -2, ADMIN | DANGEROUS, "7.0.0", "[command [command ...]]", "Returns how many calls of commands took how long, as clients of this server see it."), Group::Server, latency::histogram),
+        row(("history", 3, ADMIN | DANGEROUS, "2.8.13", "event", "Returns the samples of an event (through a coordinator also of event@node)."), Group::Server, Keys::NONE, Route::AllNodes(Merge::LatencyHistory), Lock::None, latency::history),
+        row(("latest", 2, ADMIN | DANGEROUS, "2.8.13", "", "Returns the latest sample of each event, and the longest one."), Group::Server, Keys::NONE, Route::AllNodes(Merge::LatencyLatest), Lock::None, latency::latest),
+        row(("reset", -2, ADMIN | DANGEROUS, "2.8.13", "[event [event ...]]", "Forgets the samples of events, or all of them."), Group::Server, Keys::NONE, Route::AllNodes(Merge::LatencyReset), Lock::None, latency::reset),
+    ]),
+    container(("memory", -2, READONLY, "4.0.0", "subcommand", "Tells what memory is used for."), Group::Server, introspect::help, &[
+        whole(("doctor", 2, READONLY, "4.0.0", "", "Explains what is wrong with the memory in use, if anything."), Group::Server, Route::AllNodes(Merge::Texts), server::memory_doctor),
+        help("help"),
+        row(("malloc-stats", 2, READONLY, "4.0.0", "", "Returns the statistics of the allocator."), Group::Server, Keys::NONE, Route::AllNodes(Merge::Texts), Lock::None, server::memory_malloc_stats),
+        row(("purge", 2, READONLY, "4.0.0", "", "Makes the allocator give free pages back."), Group::Server, Keys::NONE, Route::AllNodes(Merge::AllOk), Lock::None, server::memory_purge),
         whole(("stats", 2, READONLY, "4.0.0", "", "Returns what memory is used for."), Group::Server, Route::AllNodes(Merge::Fields), server::memory_stats),
         keyed(("usage", -3, READONLY, "4.0.0", "key [SAMPLES count]", "Returns the bytes that a key takes."), Group::Server, Keys::SUBCOMMAND, server::memory_usage),
     ]),

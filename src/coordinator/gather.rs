@@ -1,5 +1,6 @@
 //! The replies of several nodes to one request: collected as they come, merged when the last one is there.
 
+use super::latency::{self, Latency};
 use super::{info, merge, transaction};
 use crate::command::Merge;
 use crate::resp::{Error, Output, Proto, Reply};
@@ -25,6 +26,10 @@ pub(super) enum Join {
     Cursor { node: usize, nodes: usize },
     /// SLOWLOG GET: so many entries at most, of these nodes.
     Slowlog { count: usize, nodes: Vec<String> },
+    /// LATENCY, in one of its ways.
+    Latency(Latency),
+    /// Texts of these nodes, one after another.
+    Texts { nodes: Vec<String> },
     /// CONFIG GET: what was found here, and the nodes that were not asked.
     Config { own: Bytes, down: Vec<String> },
     /// INFO: the sections of this server, the addresses that were asked, and all addresses.
@@ -140,6 +145,8 @@ pub(super) fn merged(join: &Join, proto: Proto, keys: &[Vec<u32>], replies: &[No
         }
         Join::Cursor { node, nodes } => merge::cursor(*node, *nodes, &good, &mut out),
         Join::Slowlog { count, nodes } => merge::slowlog(*count, nodes, &good, &mut out),
+        Join::Latency(how) => latency::merge(how, &good, proto, &mut out),
+        Join::Texts { nodes } => latency::texts(nodes, &good, proto, &mut out),
         Join::Config { own, down } => merge::config(own, down, &good, proto, &mut out),
         Join::Info { own, sections, addrs, all } => {
             info::merge(own, sections, addrs, all, replies, proto, &mut out)

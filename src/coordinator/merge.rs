@@ -41,20 +41,20 @@ pub(super) fn text(reply: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn int(reply: &[u8]) -> Option<i64> {
+pub(super) fn int(reply: &[u8]) -> Option<i64> {
     match first_line(reply)?.0.split_first()? {
         (b':', digits) => parse_int(digits),
         _ => None,
     }
 }
 
-fn header(out: &mut BytesMut, marker: u8, count: i64) {
+pub(super) fn header(out: &mut BytesMut, marker: u8, count: i64) {
     out.put_u8(marker);
     out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
-fn bulk(out: &mut BytesMut, bytes: &[u8]) {
+pub(super) fn bulk(out: &mut BytesMut, bytes: &[u8]) {
     header(out, b'$', bytes.len() as i64);
     out.extend_from_slice(bytes);
     out.extend_from_slice(b"\r\n");
@@ -114,6 +114,8 @@ pub(super) fn merge(
         Merge::Slowlog | Merge::Report | Merge::Info | Merge::ConfigGet | Merge::ConfigSet => {
             return None;
         }
+        Merge::LatencyGraph | Merge::LatencyHistory | Merge::LatencyLatest => return None,
+        Merge::LatencyReset | Merge::Texts => return None,
     }
     Some(())
 }

@@ -122,6 +122,7 @@ pub(super) fn all_nodes(
         Merge::Slowlog => {
             Join::Slowlog { count: slowlog_wanted(args)?, nodes: table.nodes().to_vec() }
         }
+        Merge::Texts => Join::Texts { nodes: table.nodes().to_vec() },
         merge => Join::Merge { merge, keys: 0 },
     };
     Ok(Planned::Parts(parts, join))

@@ -276,6 +276,12 @@ impl Client {
         )
     }
 
+    /// Bytes in its buffers.
+    pub fn buffered(&self) -> u64 {
+        let own = self.query_buffer.load(Relaxed) + self.output_buffer.load(Relaxed);
+        own + self.pushed_len.load(Relaxed) as u64
+    }
+
     fn text(&self) -> std::sync::MutexGuard<'_, Text> {
         self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }

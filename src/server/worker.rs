@@ -6,7 +6,7 @@ use super::listener::prepare;
 use super::stream::Accepted;
 use super::{Client, Listeners, Server, Service};
 use crate::config::Id;
-use crate::stats::{SAMPLE_MS, process};
+use crate::stats::{Event, SAMPLE_MS, process};
 use anyhow::{Context, Result};
 use bytes::BytesMut;
 use std::cell::RefCell;
@@ -313,7 +313,7 @@ async fn tend(server: Arc<Server>) {
             store.budget.hold_back(active.saturating_sub(allocated));
         }
         let active = server.active_expire.load(Relaxed);
-        let more = store.tick(now, active);
+        let more = server.timed(Event::ExpireCycle, || store.tick(now, active));
         let before = std::mem::replace(&mut used, store.budget.used());
         let longest = if used == before { IDLE_TICK_MS } else { TICK_MS };
         let pause = match store.next_expiry() {

@@ -138,6 +138,27 @@ impl Snapshot {
         }
         0.0
     }
+
+    /// How many durations were not longer than so many microseconds, for each doubling that has some: as Redis gives
+    /// it, which names a doubling by the upper end of the first of its own buckets.
+    pub fn by_doubling_us(&self) -> Vec<(u64, u64)> {
+        let (mut found, mut seen, mut begin) = (Vec::new(), 0, 0);
+        for doubling in 0.. {
+            if seen == self.total {
+                break;
+            }
+            // The last bucket has no upper end.
+            let end = bucket(1024 << doubling);
+            let end = if end == BUCKETS - 1 { BUCKETS } else { end };
+            let more: u64 = self.counts[begin..end].iter().sum();
+            if more > 0 {
+                seen += more;
+                found.push((((1032 << doubling) - 1) / 1000, seen));
+            }
+            begin = end;
+        }
+        found
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +174,18 @@ mod tests {
             assert!(upper(bucket) as f64 <= ns as f64 * (1.0 + 1.0 / 16.0), "{ns}");
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn counts_by_doubling_are_cumulative() {
+        let histogram = Histogram::new();
+        for us in [0, 0, 1, 3, 3, 30, 30_000, 1 << 40] {
+            histogram.record(us * 1000 + 500);
+        }
+        let counts = Snapshot::of([&histogram].into_iter()).by_doubling_us();
+        assert_eq!(counts[..5], [(1, 2), (2, 3), (4, 5), (33, 6), (33_816, 7)]);
+        assert_eq!((counts.len(), counts[5].1), (6, 8));
+        assert_eq!(Snapshot::of([].into_iter()).by_doubling_us(), []);
     }
 
     #[test]

@@ -291,6 +291,9 @@ fn errorstats_section(server: &Server, out: &mut String) -> Written {
 }
 
 fn latencystats_section(server: &Server, out: &mut String) -> Written {
+    if !server.config.is_on(Id::LatencyTracking) {
+        return Ok(());
+    }
     for command in server.stats.commands().iter().filter(|command| command.calls > 0) {
         let at = |percent| command.latency.percentile_us(percent);
         let (p50, p99, p999) = (at(50.0), at(99.0), at(99.9));

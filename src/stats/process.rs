@@ -108,6 +108,16 @@ pub fn allocator() -> (u64, u64, u64) {
     (read(stats::allocated::read()), read(stats::active::read()), read(stats::resident::read()))
 }
 
+/// All that the allocator says of itself.
+pub fn allocator_report() -> String {
+    use tikv_jemalloc_ctl::stats_print::{Options, stats_print};
+    let mut report = Vec::new();
+    match stats_print(&mut report, Options::default()) {
+        Ok(()) => String::from_utf8_lossy(&report).into_owned(),
+        Err(error) => format!("The allocator gives no statistics: {error}\n"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,9 +19,14 @@ impl Reclaim {
         self.high = self.high.max(large);
         if self.high - large >= SHRUNK_MIN {
             self.high = large;
-            drop_elsewhere(Purge);
+            purge();
         }
     }
+}
+
+/// Makes the allocator give back what it keeps.
+pub(crate) fn purge() {
+    drop_elsewhere(Purge);
 }
 
 /// Purges when it is dropped, which a thread of its own does: the system takes a millisecond for a few megabytes.
