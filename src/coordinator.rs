@@ -79,11 +79,11 @@ impl Coordinator {
         };
         let node = match node {
             Ok(node) => node,
-            Err(error) => return call.refuse(error),
+            Err(error) => return call.turn_away(error),
         };
         let link = self.link(node, call.session.proto());
         if !link.is_up() {
-            return call.refuse(Error::CLUSTER_DOWN);
+            return call.turn_away(Error::CLUSTER_DOWN);
         }
         let place = call.replies.borrow_mut().reserve(args.payload_len());
         let target = Target::Client {
@@ -199,6 +199,7 @@ impl Service for Coordinator {
                 Ok(())
             }),
             Ok(Planned::Parts(parts, join)) => self.scatter(call, found.id, parts, join),
+            Err(error) if error == Error::CLUSTER_DOWN => call.turn_away(error),
             Err(error) => call.refuse(error),
         }
     }

@@ -78,7 +78,8 @@ impl Service for Node {
     ) -> Outcome {
         let (server, now) = (call.server, call.now);
         call.session.client.note_command(found.id);
-        call.answer(|session, reply| {
+        let mut refused = false;
+        let outcome = call.answer(|session, reply| {
             let of_batch = Self::is_held(found) && held.holds(hint);
             let mut own;
             let keyspace = if of_batch {
@@ -91,10 +92,11 @@ impl Service for Node {
             };
             if found.row.has(flag::DENYOOM) {
                 let room = || keyspace.make_room(args.payload_len());
-                server.timed(Event::EvictionCycle, room)?;
+                server.timed(Event::EvictionCycle, room).inspect_err(|_| refused = true)?;
             }
             (found.row.run.handler)(&mut Context { server, session, keyspace }, args, reply)
-        })
+        });
+        if refused { Outcome::Refused } else { outcome }
     }
 
     fn execute_queue<'a>(

@@ -211,7 +211,12 @@ fn unix_sockets() {
         let mut command = std::process::Command::new("redis-cli");
         let printed = run(command.args(["-s", path.to_str().unwrap(), "set", "k", "v"]), b"");
         assert_eq!(printed.ok(), "OK\n");
+        let mut monitor = Conn::unix(path);
+        assert_eq!(monitor.cmd("MONITOR"), Value::Simple("OK".into()));
         assert_eq!(Conn::unix(path).cmd("GET k").text(), "v");
+        let line = monitor.read().text();
+        let expected = format!(" [0 unix:{}] \"GET\" \"k\"", path.display());
+        assert!(line.ends_with(&expected), "{line}");
     }
     assert_eq!(cli(&node, &["get", "k"]), "v\n");
     assert_eq!(coordinator.terminate().code(), Some(0));

@@ -24,6 +24,8 @@ pub enum Outcome {
         /// Whether with an error.
         failed: bool,
     },
+    /// It is answered with an error and was not executed.
+    Refused,
     /// Its answer will fill the place that was kept for it.
     Pending,
     /// It must be tried again when the connection waits for nothing any more.
@@ -96,6 +98,12 @@ impl Call<'_> {
             self.stats.error(error.code());
         }
         Outcome::Done { failed: result.is_err() }
+    }
+
+    /// Answers at once with the reason why it cannot be executed here and now.
+    pub fn turn_away(&mut self, error: Error) -> Outcome {
+        self.refuse(error);
+        Outcome::Refused
     }
 
     /// Answers at once with an error.
@@ -180,6 +188,10 @@ fn check_and_execute<'a, S: Service>(
         }
         None => service.execute(held, call, found, args, hint),
     };
+    if outcome == Outcome::Refused {
+        call.stats.rejected(found.id);
+        return (outcome, None);
+    }
     (outcome, Some(found.id))
 }
 

@@ -18,8 +18,9 @@ const SLOWLOG: &str = "- Check your Slow Log (SLOWLOG GET) to understand what ar
     are too slow to execute.\n";
 const EVICTION: &str = "- A value that is much larger than the others evicts many keys at once before it is stored. If \
     you have very large values, try to break them into smaller ones, or give the node more memory (maxmemory).\n";
-const EXPIRY: &str = "- Many keys expire at the same time, or the memory limit was lowered, or a slow command kept others \
-    from the keys meanwhile. If you set the same time to live for many keys at once, try to spread it a little.\n";
+const EXPIRY: &str = "- Many keys expire at the same time, or the memory limit was lowered, or a slow command kept \
+    others from the keys meanwhile. If you set the same time to live for many keys at once, try to spread it a \
+    little.\n";
 
 /// What is known of an event.
 struct Analysis {

@@ -1,10 +1,10 @@
 //! Cases of MONITOR, on servers of their own.
 
-use super::{Cx, Value, bulk, cases, oracle};
+use super::{Cx, Role, Value, bulk, cases, oracle};
 use crate::util::{Conn, request};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-cases!(run_private: lines, transactions, a_monitor_itself, reset, two_workers, errors);
+cases!(run_private: lines, refusals, transactions, a_monitor_itself, reset, two_workers, errors);
 
 /// Asks for what all clients send, and checks that it comes.
 fn watch(cx: &Cx) -> Conn {
@@ -90,6 +90,33 @@ fn lines(cx: &mut Cx) {
     let others = (0..want.len()).map(|_| parts(&second.read()).3).collect::<Vec<_>>();
     let same = others.iter().zip(&want).all(|(other, line)| line[2..] == *other);
     cx.check(same, "another monitor", others);
+}
+
+/// What is refused for lack of memory is not shown, and counts as rejected; what fails is.
+fn refusals(cx: &mut Cx) {
+    cx.ok("CONFIG RESETSTAT");
+    cx.ok("SET {t}a x");
+    cx.ok("CONFIG SET maxmemory 1 maxmemory-policy noeviction");
+    let mut monitor = watch(cx);
+    cx.error("SET {t}b 1", "OOM command not allowed when used memory > 'maxmemory'.");
+    cx.bulk("GET {t}a", "x");
+    cx.error("EXPIRE {t}a x", super::NOT_INT);
+    cx.ok("CONFIG SET maxmemory 0");
+    let tag = cx.key("{t}");
+    let want = [format!("0 \"GET\" \"{tag}a\""), format!("0 \"EXPIRE\" \"{tag}a\" \"x\"")];
+    let got = shown(cx, &mut monitor);
+    // A coordinator shows what it sends to its nodes: these refuse it.
+    let right = match cx.role {
+        Role::Node => got == want,
+        Role::Coordinator => got.len() == 3 && got[1..] == want,
+    };
+    cx.check(right, "lines", &got);
+    if cx.role == Role::Node {
+        let stats = cx.get("INFO commandstats").text();
+        let set = stats.lines().find(|line| line.starts_with("cmdstat_set:")).unwrap_or_default();
+        let right = set.contains("calls=1,") && set.contains("rejected_calls=1,failed_calls=0");
+        cx.check(right, "INFO commandstats", set);
+    }
 }
 
 /// What EXEC executes, then EXEC; what is only queued, or refused, is not shown.
