@@ -52,7 +52,6 @@ pub struct WorkerStats {
     /// Bytes written to clients.
     pub net_out: AtomicU64,
     commands: AtomicU64,
-    latency: Histogram,
     /// Whether the latency of each command is recorded.
     tracking: AtomicBool,
     by_command: Box<[CommandStats]>,
@@ -68,7 +67,6 @@ impl WorkerStats {
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
-            latency: Histogram::new(),
             tracking: AtomicBool::new(true),
             by_command: command::all().iter().map(|_| CommandStats::default()).collect(),
             errors: Mutex::default(),
@@ -85,7 +83,6 @@ impl WorkerStats {
         if failed {
             add(&stats.failed, 1);
         }
-        self.latency.record(ns);
         if self.tracking.load(Relaxed) {
             stats.latency.get_or_init(|| Box::new(Histogram::new())).record(ns);
         }
@@ -121,7 +118,6 @@ impl WorkerStats {
         for counter in [&self.net_in, &self.net_out, &self.commands] {
             counter.store(0, Relaxed);
         }
-        self.latency.reset();
         for stats in &self.by_command {
             for counter in [&stats.calls, &stats.ns, &stats.rejected, &stats.failed] {
                 counter.store(0, Relaxed);
@@ -229,7 +225,8 @@ impl Stats {
 
     /// How long commands took, all together.
     pub fn latency(&self) -> Snapshot {
-        Snapshot::of(self.workers.iter().map(|worker| &worker.latency))
+        let all = self.workers.iter().flat_map(|worker| &worker.by_command);
+        Snapshot::of(all.filter_map(|stats| stats.latency.get()).map(Box::as_ref))
     }
 
     /// The commands that were called or refused.
