@@ -1,12 +1,12 @@
 //! The shards that one command, or one transaction, has locked: the operations handlers are written in.
 
+mod sums;
+
 use super::entry::Content;
 use super::large::drop_elsewhere;
 use super::usage::{Key, Use};
 use super::value::{Str, Value};
-use super::{
-    Ages, Ahead, Cells, DATABASES, DbStats, Policy, SHARDS, Shard, ShardStats, Store, shard_index,
-};
+use super::{Ahead, Policy, SHARDS, Shard, Store, shard_index};
 use crate::resp::Error;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
@@ -288,67 +288,6 @@ impl<'a> Keyspace<'a> {
         let old: Vec<Shard> = guards.filter_map(|shard| shard.flush(db, policy, budget)).collect();
         if old.iter().any(|shard| shard.index.len() > KEYS_DROPPED_MAX) {
             drop_elsewhere(old);
-        }
-    }
-
-    /// The memory of entries and index, large values left out; needs all shards.
-    pub fn cells(&self) -> Cells {
-        let used = self.guards.iter().map(|shard| shard.cell_bytes()).sum();
-        Cells { used, committed: self.store.map_or(0, |store| store.pool.committed()) }
-    }
-
-    /// Bytes of the locked shards that are neither keys nor values.
-    pub fn overhead(&self) -> usize {
-        self.guards.iter().map(|shard| shard.overhead()).sum()
-    }
-
-    /// Counters of each database over the locked shards.
-    pub fn db_stats(&self) -> [DbStats; DATABASES] {
-        let mut sum = [DbStats::default(); DATABASES];
-        for shard in &self.guards {
-            for (total, db) in sum.iter_mut().zip(&shard.dbs) {
-                total.keys += db.keys;
-                total.expires += db.expires;
-                total.expires_at_sum += db.expires_at_sum;
-            }
-        }
-        sum
-    }
-
-    /// Counters over the locked shards.
-    pub fn stats(&self) -> ShardStats {
-        let mut sum = ShardStats::default();
-        for shard in &self.guards {
-            sum.hits += shard.stats.hits;
-            sum.misses += shard.stats.misses;
-            sum.expired += shard.stats.expired;
-            sum.evicted += shard.stats.evicted;
-            sum.changes += shard.stats.changes;
-            sum.moved += shard.stats.moved;
-        }
-        sum
-    }
-
-    /// How old evicted keys were, over the locked shards.
-    pub fn ages(&self) -> Ages {
-        let mut sum = Ages::default();
-        self.guards.iter().for_each(|shard| sum.add(&shard.ages));
-        sum
-    }
-
-    #[cfg(test)]
-    pub(super) fn stats_of(&mut self, hash: u64) -> ShardStats {
-        self.shard(hash).stats
-    }
-
-    /// Sets the counters of the locked shards to zero.
-    pub fn reset_stats(&mut self) {
-        for shard in &mut self.guards {
-            shard.stats = ShardStats { changes: shard.stats.changes, ..ShardStats::default() };
-            shard.ages = Ages::default();
-        }
-        if let Some(store) = self.store {
-            store.usage.reset();
         }
     }
 
