@@ -238,8 +238,9 @@ impl Usage {
         seen.big.list()
     }
 
-    /// Lets what was seen fade with time; `reads` are those of the store since it began to count.
-    pub(super) fn fade(&self, now: u64, reads: u64) {
+    /// Lets what was seen fade with time; `reads` are those of the store since it began to count. Also to be called before
+    /// [`Usage::curve`], which tells of the reads that were known last.
+    pub fn fade(&self, now: u64, reads: u64) {
         let mut seen = self.seen();
         let before = std::mem::replace(&mut seen.reads.0, reads);
         // They begin anew after CONFIG RESETSTAT.
