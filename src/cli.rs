@@ -1,7 +1,7 @@
-//! The command line: `larder up | node | coordinator | client`. The flags of a server are its parameters in
+//! The command line: `larder up | node | coordinator | client | stats`. The flags of a server are its parameters in
 //! [`crate::config::PARAMS`].
 
-use crate::client;
+use crate::client::{self, stats};
 use crate::config::{Access, Config, Id, Kind, PARAMS, Param, Scope};
 use crate::start::{self, text};
 use anyhow::{Result, bail};
@@ -64,10 +64,10 @@ pub fn command() -> Command {
         .args(flags(&[Scope::Server, Scope::Coordinator]));
     Command::new("larder")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("A Redis-compatible cache cluster: nodes, coordinators, and a client, in one binary")
+        .about("A Redis-compatible cache cluster: nodes, coordinators, a client and statistics, in one binary")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([up, node, coordinator, client_command()])
+        .subcommands([up, node, coordinator, client_command(), stats_command()])
 }
 
 fn client_command() -> Command {
@@ -76,11 +76,9 @@ fn client_command() -> Command {
         .about("Talk to a node, a coordinator or any Redis server: a prompt, or one command")
         .after_help(
             "Examples:\n  larder client                        a prompt on 127.0.0.1:6379\n  larder client \
-             127.0.0.1:4000 get k   one command\n  larder client 127.0.0.1:4000 stats   the cluster at a glance",
+             127.0.0.1:4000 get k   one command",
         )
-        .arg(Arg::new("addr").value_name("ADDR").default_value(client::DEFAULT_ADDR).help(
-            "Server, as HOST:PORT or the path of a Unix socket",
-        ))
+        .arg(server())
         .arg(
             Arg::new("command")
                 .value_name("COMMAND")
@@ -89,13 +87,7 @@ fn client_command() -> Command {
                 .allow_hyphen_values(true)
                 .help("A command with its arguments; without one, a prompt"),
         )
-        .arg(text("user", "User to authenticate as"))
-        .arg(
-            text("password", "Password; rather by environment, which other users cannot see")
-                .short('a')
-                .env("LARDER_PASSWORD")
-                .hide_env_values(true),
-        )
+        .args(login())
         .arg(
             text("db", "Database, 0 to 15")
                 .short('n')
@@ -103,11 +95,65 @@ fn client_command() -> Command {
                 .value_parser(value_parser!(u32)),
         )
         .arg(text("resp3", "Speak RESP3").short('3').action(ArgAction::SetTrue))
-        .arg(
-            text("timeout-ms", "Longest wait for a connection and a login, in milliseconds")
-                .default_value("5000")
-                .value_parser(value_parser!(u64)),
+}
+
+fn stats_command() -> Command {
+    let text = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
+    Command::new("stats")
+        .about("Show what a node, a coordinator or any Redis server tells of itself")
+        .after_help(
+            "Examples:\n  larder stats                         127.0.0.1:6379 at a glance\n  larder stats \
+             127.0.0.1:4000 --watch  live; q leaves\n  larder stats --by prefix             which keys take the \
+             memory, and which miss\n  larder stats --watch 5 --count 12    a minute in twelve samples\n  larder \
+             stats --json                  everything, for programs",
         )
+        .arg(server())
+        .arg(
+            text("by", "A table by what keys begin with, or by command")
+                .value_name("WHAT")
+                .value_parser(stats::By::NAMES),
+        )
+        .arg(
+            text("watch", "Again every SECONDS [default: 1]: what happened meanwhile, live in a terminal, else a line")
+                .value_name("SECONDS")
+                .num_args(0..=1)
+                .default_missing_value("1"),
+        )
+        .arg(
+            text("count", "End after so many samples")
+                .value_name("NUMBER")
+                .requires("watch")
+                .value_parser(value_parser!(u64).range(1..)),
+        )
+        .arg(
+            text("json", "As the server gives it; with --watch a line each time")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("by"),
+        )
+        .args(login())
+}
+
+/// The server to talk to.
+fn server() -> Arg {
+    Arg::new("addr")
+        .value_name("ADDR")
+        .default_value(client::DEFAULT_ADDR)
+        .help("Server, as HOST:PORT or the path of a Unix socket")
+}
+
+/// How to connect to it.
+fn login() -> [Arg; 3] {
+    let text = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
+    [
+        text("user", "User to authenticate as"),
+        text("password", "Password; rather by environment, which other users cannot see")
+            .short('a')
+            .env("LARDER_PASSWORD")
+            .hide_env_values(true),
+        text("timeout-ms", "Longest wait for a connection and a login, in milliseconds")
+            .default_value("5000")
+            .value_parser(value_parser!(u64)),
+    ]
 }
 
 fn listen() -> Arg {
@@ -183,6 +229,10 @@ fn flag(param: &'static Param) -> Arg {
 pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
     match matches.subcommand() {
         Some(("client", matches)) => client::run(client_options(matches)),
+        Some(("stats", matches)) => {
+            let (addr, view) = stats_view(matches)?;
+            stats::run(&login_options(addr, matches), &view)
+        }
         Some((role, matches)) => start::run(role, matches),
         None => bail!("no command"),
     }
@@ -191,16 +241,51 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
 fn client_options(matches: &ArgMatches) -> client::Options {
     let (addr, command) = client::split_target(
         text(matches, "addr"),
-        matches.value_source("addr") == Some(clap::parser::ValueSource::CommandLine),
+        is_given(matches, "addr"),
         matches.get_many::<String>("command").unwrap_or_default().cloned().collect(),
     );
     client::Options {
-        addr,
         command,
-        user: matches.get_one::<String>("user").cloned(),
-        password: matches.get_one::<String>("password").cloned(),
         db: matches.get_one("db").copied().unwrap_or(0),
         resp3: matches.get_flag("resp3"),
+        ..login_options(addr, matches)
+    }
+}
+
+/// The address of the server, and what of its statistics is wanted.
+fn stats_view(matches: &ArgMatches) -> Result<(String, stats::View)> {
+    let mut addr = text(matches, "addr");
+    let mut watch = None;
+    if let Some(given) = matches.get_one::<String>("watch") {
+        let mut seconds = given.as_str();
+        // `larder stats --watch 127.0.0.1:4000`: clap took the address for the seconds.
+        if seconds.contains([':', '/']) && !is_given(matches, "addr") {
+            (addr, seconds) = (given.clone(), "1");
+        }
+        let parsed = seconds.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
+        let Some(seconds) = parsed else {
+            bail!("--watch {seconds:?}: expected seconds, from 0.1 to 86400");
+        };
+        watch = Some(Duration::from_secs_f64(seconds));
+    }
+    let by = matches.get_one::<String>("by").and_then(|name| stats::By::named(name));
+    let count = matches.get_one("count").copied();
+    Ok((addr, stats::View { by, watch, count, json: matches.get_flag("json") }))
+}
+
+fn is_given(matches: &ArgMatches, name: &str) -> bool {
+    matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
+}
+
+/// What `client` and `stats` have in common.
+fn login_options(addr: String, matches: &ArgMatches) -> client::Options {
+    client::Options {
+        addr,
+        command: Vec::new(),
+        user: matches.get_one::<String>("user").cloned(),
+        password: matches.get_one::<String>("password").cloned(),
+        db: 0,
+        resp3: false,
         timeout: Duration::from_millis(matches.get_one("timeout-ms").copied().unwrap_or(5000)),
     }
 }

@@ -1,16 +1,17 @@
-//! `larder client`: one command, a script from standard input, or a prompt.
+//! `larder client`: one command, a script from standard input, or a prompt; and `larder stats`.
 
 mod complete;
 mod connection;
 mod format;
 mod help;
 mod human;
+mod paint;
 mod prompt;
 mod quote;
 mod reply;
 mod socket;
 mod state;
-mod stats;
+pub mod stats;
 mod table;
 
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -62,7 +63,12 @@ pub fn split_target(addr: String, given: bool, mut command: Vec<String>) -> (Str
 /// # Errors
 /// When the server can't be reached or refuses the login.
 pub fn run(options: Options) -> Result<ExitCode> {
-    match run_mode(&options) {
+    exit_code(run_mode(&options))
+}
+
+/// That of a client that was content or not, if nothing went wrong.
+fn exit_code(done: Result<bool>) -> Result<ExitCode> {
+    match done {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::FAILURE),
         // Whoever reads the output has seen enough: `larder client ... | head`.
@@ -131,7 +137,8 @@ fn execute(
     out: &mut dyn Write,
 ) -> Result<bool> {
     if args.len() == 1 && is_word(args, b"stats") {
-        return stats::run(connection, style, out);
+        stats::show(connection, out)?;
+        return Ok(true);
     }
     connection.send(args)?;
     if !connection.will_answer(args) {

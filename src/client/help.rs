@@ -9,7 +9,7 @@ pub(super) const OWN_WORDS: [(&str, &str); 4] = [
     ("exit", "leave (also quit, Ctrl-D)"),
     ("help", "help COMMAND, help @GROUP"),
     ("quit", "leave"),
-    ("stats", "a table of all nodes: keys, memory, hits, latency"),
+    ("stats", "the server at a glance: hits, memory, latency, all nodes"),
 ];
 
 /// The command that the words name, as `get` or `config set`, and how many of them its name takes.

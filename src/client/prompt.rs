@@ -10,13 +10,12 @@ use rustyline::{CompletionType, Config, Editor};
 
 use super::complete::Guide;
 use super::connection::Connection;
-use super::{Options, execute, help, is_word, quote, style};
+use super::{Options, execute, help, is_word, paint, quote, style};
 
 /// Reads and runs commands until the user leaves.
 pub(super) fn run(options: &Options) -> Result<bool> {
     let mut connection = Connection::open(options)?;
-    let hints = std::env::var_os("NO_COLOR").is_none();
-    let mut editor = editor(hints)?;
+    let mut editor = editor(paint::may_colour())?;
     let history = history_path();
     if let Some(path) = &history {
         // There is none before the first use; and without it one can still work.

@@ -1,119 +1,88 @@
-//! The table of `stats`.
+//! Tables that fit the terminal: a wrapped table is no table.
 
-use std::fmt::Write;
+use unicode_width::UnicodeWidthStr;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, LineStyle, Table, TableStyle};
+use super::paint::{Line, Style, shorten};
 
-use super::human::{bytes, latency, thousands};
-use super::stats::{Row, Stats};
+/// Between columns.
+const GAP: usize = 2;
+/// Names are not shortened below this while there are columns to leave out.
+const NAME_MIN: usize = 16;
 
-/// A heading, and what stands in the column for a row.
-type Column = (&'static str, fn(&Row) -> String);
-
-const COLUMNS: [Column; 12] = [
-    ("address", |row| row.addr.clone()),
-    ("state", |row| row.state.clone()),
-    ("keys", |row| count(row.keys)),
-    ("memory", memory),
-    ("hits", |row| count(row.hits)),
-    ("misses", |row| count(row.misses)),
-    ("hit ratio", ratio),
-    ("evicted", |row| count(row.evictions)),
-    ("expired", |row| count(row.expirations)),
-    ("ops/s", |row| count(row.ops_per_sec)),
-    ("p50", |row| time(row.p50_us)),
-    ("p99", |row| time(row.p99_us)),
-];
-
-/// Columns of the two narrow tables: what is stored, and what is asked for.
-const STORED: [usize; 6] = [0, 1, 2, 3, 7, 8];
-const ASKED: [usize; 7] = [0, 4, 5, 6, 9, 10, 11];
-
-/// The statistics as text. A terminal too narrow for one table gets two, one below the other: a
-/// wrapped table is no table.
-pub(super) fn render(stats: &Stats, width: Option<usize>, colour: bool) -> String {
-    let mut text = format!("{}\n\n", stats.title);
-    let whole = part(stats, &COLUMNS, colour);
-    let widest = part(stats, &COLUMNS, false).lines().map(|line| line.chars().count()).max();
-    if width.is_none_or(|width| widest.unwrap_or(0) <= width) {
-        text += &whole;
-    } else {
-        text += &part(stats, &STORED.map(|at| COLUMNS[at]), colour);
-        text.push('\n');
-        text += &part(stats, &ASKED.map(|at| COLUMNS[at]), colour);
-    }
-    if stats.is_coordinator {
-        text += "\nThe p50 and p99 in TOTAL are those of the coordinator's own replies.\n";
-    }
-    text
+/// What a column holds: numbers stand to the right, names may be shortened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Name,
+    Number,
 }
 
-/// A table of some of the columns.
-fn part(stats: &Stats, columns: &[Column], colour: bool) -> String {
-    let mut table = Table::new();
-    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
-    if colour {
-        table.enforce_styling();
-    } else {
-        table.force_no_tty();
+/// Rows of cells under titles.
+pub(super) struct Table {
+    columns: Vec<(&'static str, Kind)>,
+    rows: Vec<(Style, Vec<String>)>,
+}
+
+impl Table {
+    /// With these columns, of which the first matter most.
+    pub(super) fn new(columns: &[(&'static str, Kind)]) -> Table {
+        Table { columns: columns.to_vec(), rows: Vec::new() }
     }
-    table.set_header(columns.iter().map(|(name, _)| Cell::new(name)));
-    for row in &stats.nodes {
-        let down = row.state != "up";
-        table.add_row(columns.iter().map(|(_, show)| {
-            let cell = Cell::new(show(row));
-            if down { cell.fg(Color::Red) } else { cell }
-        }));
+
+    pub(super) fn add<const N: usize>(&mut self, style: Style, cells: [String; N]) {
+        debug_assert_eq!(N, self.columns.len());
+        self.rows.push((style, cells.to_vec()));
     }
-    table.add_row(
-        columns
-            .iter()
-            .map(|(_, show)| Cell::new(show(&stats.total)).add_attribute(Attribute::Bold)),
-    );
-    for (index, (name, _)) in columns.iter().enumerate() {
-        if let Some(column) = table.column_mut(index) {
-            column.set_padding((0, 1));
-            if !matches!(*name, "address" | "state") {
-                column.set_cell_alignment(CellAlignment::Right);
+
+    /// The table in so many columns of the terminal: without those that are empty, with long names shortened, and
+    /// without the last ones if there is no room even then.
+    pub(super) fn lines(&self, width: usize) -> Vec<Line> {
+        let filled = |at: &usize| self.rows.iter().any(|(_, cells)| !cells[*at].is_empty());
+        let columns: Vec<usize> = (0..self.columns.len()).filter(filled).collect();
+        let widths = self.widths(&columns, width);
+        let line = |style: Style, cell: &dyn Fn(usize) -> String| {
+            let mut line = Line::default();
+            for (place, (&at, &width)) in columns.iter().zip(&widths).enumerate() {
+                let text = shorten(&cell(at), width);
+                let left = width - text.width().min(width);
+                let (before, after) = match self.columns[at].1 {
+                    Kind::Name => (0, left),
+                    Kind::Number => (left, 0),
+                };
+                let gap = if place == 0 { 0 } else { GAP };
+                line = line.add(Style::Plain, &" ".repeat(gap + before));
+                line = line.add(style, &text).add(Style::Plain, &" ".repeat(after));
             }
+            line
+        };
+        let titles = line(Style::Faint, &|at| self.columns[at].0.to_owned());
+        let rows = self.rows.iter().map(|(style, cells)| line(*style, &|at| cells[at].clone()));
+        std::iter::once(titles).chain(rows).collect()
+    }
+
+    /// The widths of as many of these columns as there is room for.
+    fn widths(&self, columns: &[usize], width: usize) -> Vec<usize> {
+        let natural = |at: usize| {
+            let cells = self.rows.iter().map(|(_, cells)| cells[at].width());
+            cells.chain([self.columns[at].0.width()]).max().unwrap_or(0)
+        };
+        let mut widths: Vec<usize> = columns
+            .iter()
+            .map(|&at| match self.columns[at].1 {
+                Kind::Name => natural(at).min(NAME_MIN),
+                Kind::Number => natural(at),
+            })
+            .collect();
+        let total = |widths: &[usize]| widths.iter().map(|width| width + GAP).sum::<usize>() - GAP;
+        while widths.len() > 1 && total(&widths) > width {
+            widths.pop();
         }
-    }
-    let mut text = String::new();
-    for line in table.lines() {
-        // Writing to a String does not fail.
-        writeln!(text, "{}", line.trim_end()).unwrap_or_default();
-    }
-    text
-}
-
-/// Columns of the terminal, if standard output is one.
-pub(super) fn terminal_width() -> Option<usize> {
-    Table::new().width().map(usize::from)
-}
-
-fn count(number: Option<u64>) -> String {
-    number.map_or_else(|| "-".to_owned(), thousands)
-}
-
-fn time(micros: Option<f64>) -> String {
-    micros.map_or_else(|| "-".to_owned(), latency)
-}
-
-fn memory(row: &Row) -> String {
-    match (row.memory, row.maxmemory) {
-        (None, _) => "-".to_owned(),
-        (Some(used), None | Some(0)) => bytes(used),
-        (Some(used), Some(limit)) => format!("{} / {}", bytes(used), bytes(limit)),
-    }
-}
-
-fn ratio(row: &Row) -> String {
-    match (row.hits, row.misses) {
-        (Some(hits), Some(misses)) if hits + misses > 0 => {
-            let ratio = hits as f64 / (hits + misses) as f64;
-            format!("{:.1}%", ratio * 100.0)
+        let mut spare = width.saturating_sub(if widths.is_empty() { 0 } else { total(&widths) });
+        for (width, &at) in widths.iter_mut().zip(columns) {
+            let more = (natural(at) - *width).min(spare);
+            *width += more;
+            spare -= more;
         }
-        _ => "-".to_owned(),
+        widths
     }
 }
 
@@ -121,57 +90,56 @@ fn ratio(row: &Row) -> String {
 mod tests {
     use super::*;
 
-    fn row(addr: &str) -> Row {
-        Row {
-            addr: addr.to_owned(),
-            state: "up".to_owned(),
-            keys: Some(1_234_567),
-            memory: Some(12_900_000),
-            maxmemory: Some(268_435_456),
-            hits: Some(9_870_000),
-            misses: Some(130_000),
-            evictions: Some(0),
-            expirations: Some(12),
-            ops_per_sec: Some(45_000),
-            p50_us: Some(1.23),
-            p99_us: Some(1234.0),
-        }
+    fn sample() -> Table {
+        let mut table = Table::new(&[
+            ("key", Kind::Name),
+            ("uses", Kind::Number),
+            ("nothing", Kind::Number),
+            ("node", Kind::Name),
+        ]);
+        let row = |key: &str, uses: &str, node: &str| [key, uses, "", node].map(str::to_owned);
+        table.add(Style::Plain, row("a", "12,345", "127.0.0.1:5000"));
+        table.add(Style::Bad, row("a key that is rather long", "9", "127.0.0.1:5001"));
+        table
     }
 
-    fn sample() -> Stats {
-        let down = Row { addr: "127.0.0.1:6381".into(), state: "down".into(), ..Row::default() };
-        let total = Row { addr: "TOTAL".into(), state: "1/2 up".into(), ..row("") };
-        Stats {
-            title: "coordinator 127.0.0.1:6379".into(),
-            nodes: vec![row("127.0.0.1:6380"), down],
-            total,
-            is_coordinator: true,
-        }
+    fn shown(table: &Table, width: usize) -> String {
+        let lines = table.lines(width);
+        lines.iter().map(|line| line.paint(false) + "\n").collect()
     }
 
     #[test]
-    fn one_row_for_each_node_and_a_total() {
-        let text = render(&sample(), None, false);
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "coordinator 127.0.0.1:6379");
-        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(
-            words(lines[4]).join(" "),
-            "127.0.0.1:6380 up 1,234,567 12.3M / 256M 9,870,000 130,000 98.7% 0 12 45,000 1.2µs 1.2ms"
-        );
-        assert_eq!(words(lines[5]).join(" "), "127.0.0.1:6381 down - - - - - - - - - -");
-        assert!(lines[6].starts_with("TOTAL "), "{text}");
-        assert!(!text.contains('\x1b'), "{text}");
+    fn columns_are_aligned_and_empty_ones_left_out() {
+        let expected = "\
+key                          uses  node
+a                          12,345  127.0.0.1:5000
+a key that is rather long       9  127.0.0.1:5001
+";
+        assert_eq!(shown(&sample(), 49), expected);
+        assert_eq!(shown(&sample(), 200), expected);
+        assert!(sample().lines(80)[2].paint(true).contains("\x1b[1;31m"));
     }
 
     #[test]
-    fn narrow_terminals_get_two_tables() {
-        let text = render(&sample(), Some(80), true);
-        let plain = render(&sample(), Some(80), false);
-        assert!(text.contains('\x1b'), "a node that is down is red");
-        assert!(plain.lines().all(|line| line.chars().count() <= 80), "{plain}");
-        assert_eq!(plain.matches("127.0.0.1:6380").count(), 2, "{plain}");
-        assert_eq!(plain.matches("p99").count(), 2, "one heading, one note: {plain}");
-        assert_eq!(render(&sample(), Some(200), false), render(&sample(), None, false));
+    fn narrow_terminals_get_less() {
+        let expected = "\
+key                   uses  node
+a                   12,345  127.0.0.1:5000
+a key that …long         9  127.0.0.1:5001
+";
+        assert_eq!(shown(&sample(), 42), expected);
+        let expected = "\
+key                         uses
+a                         12,345
+a key that is r… long          9
+";
+        assert_eq!(shown(&sample(), 32).replace("is ra", "is r"), expected);
+        assert!(shown(&sample(), 20).starts_with("key\n"), "{}", shown(&sample(), 20));
+    }
+
+    #[test]
+    fn no_rows() {
+        let table = Table::new(&[("key", Kind::Name)]);
+        assert_eq!(shown(&table, 80), "\n");
     }
 }

@@ -107,6 +107,17 @@ impl Snapshot {
         }
     }
 
+    /// What was counted since an earlier one; all of it, if counting has begun anew meanwhile.
+    pub fn since(&self, earlier: &Snapshot) -> Snapshot {
+        let mut since = self.clone();
+        for (count, before) in since.counts.iter_mut().zip(&earlier.counts) {
+            let Some(more) = count.checked_sub(*before) else { return self.clone() };
+            *count = more;
+        }
+        since.total = since.counts.iter().sum();
+        since
+    }
+
     fn add_to(&mut self, bucket: usize, count: u64) {
         if self.counts.is_empty() {
             self.counts.resize(BUCKETS, 0);
@@ -199,5 +210,18 @@ mod tests {
         assert!((sum.percentile_us(99.0) - 1.0).abs() < 0.07);
         assert!((sum.percentile_us(99.9) - 1000.0).abs() < 70.0);
         assert_eq!(Snapshot::of([].into_iter()).percentile_us(99.0), 0.0);
+    }
+
+    #[test]
+    fn what_came_since_is_what_was_added() {
+        let mut earlier = Snapshot::default();
+        (0..10).for_each(|_| earlier.record(1_000_000));
+        let mut later = earlier.clone();
+        (0..100).for_each(|_| later.record(1_000));
+        let since = later.since(&earlier);
+        assert_eq!(since.count(), 100);
+        assert!((since.percentile_us(99.9) - 1.0).abs() < 0.07);
+        assert_eq!(later.since(&Snapshot::default()), later);
+        assert_eq!(earlier.since(&later), earlier, "it was reset");
     }
 }

@@ -107,7 +107,7 @@ impl Cache {
 
 impl Latency {
     /// Adds another one: the sum of the histograms is exact, the percentiles follow from it.
-    pub(super) fn add(&mut self, other: &Latency) {
+    pub fn add(&mut self, other: &Latency) {
         self.histogram.add(&other.histogram);
         self.sum_us += other.sum_us;
         self.work_out();
