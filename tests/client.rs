@@ -1,48 +1,8 @@
 //! `larder client` as a process: one command, a script from standard input, the prompt on a pty.
 
-use crate::util::{Server, free_port, larder};
+use crate::util::{Server, free_port, larder, terminal};
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
-
-/// Plays a dialogue on a pseudo-terminal: waits for a text, types another, and so on.
-/// Arguments: texts to wait for and to type in turns, `--`, the command.
-const DIALOGUE: &str = r#"
-import fcntl, os, pty, re, select, struct, sys, termios, time
-cut = sys.argv.index("--")
-steps, command = sys.argv[1:cut], sys.argv[cut + 1:]
-child, fd = pty.fork()
-if child == 0:
-    os.execv(command[0], command)
-fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
-raw, mark = b"", 0
-
-def plain():
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw.decode("utf8", "replace"))
-
-def read_on():
-    global raw
-    if not select.select([fd], [], [], 0.1)[0]:
-        return True
-    try:
-        chunk = os.read(fd, 65536)
-    except OSError:
-        return False
-    raw += chunk
-    return bool(chunk)
-
-for expected, typed in zip(steps[::2], steps[1::2]):
-    deadline = time.time() + 10
-    while (found := plain().find(expected, mark)) < 0:
-        if not read_on() or time.time() > deadline:
-            sys.exit("waited in vain for %r in:\n%s" % (expected, plain()))
-    mark = found + len(expected)
-    os.write(fd, typed.encode().decode("unicode_escape").encode("latin1"))
-deadline = time.time() + 10
-while read_on() and time.time() < deadline:
-    pass
-sys.stdout.write(plain())
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
+use std::process::{Output, Stdio};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -77,24 +37,11 @@ fn refusal(args: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Types at the prompt of a client for `addr`, see [`DIALOGUE`]; what the terminal showed.
+/// Types at the prompt of a client for `addr`; what the terminal showed.
 fn dialogue(addr: &str, history: &std::path::Path, steps: &[(&str, &str)]) -> String {
-    let client = larder(&["client", addr]);
-    let mut command = Command::new("python3");
-    command.args(["-c", DIALOGUE]);
-    command.args(steps.iter().flat_map(|(expected, typed)| [expected, typed]));
-    command.arg("--").arg(client.get_program()).args(client.get_args());
-    command.env("TERM", "xterm").env("LARDER_HISTFILE", history).env_remove("NO_COLOR");
-    let output = command.output().expect("python3 is there");
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{out}\n{err}");
-    out
-}
-
-/// The words of the line of a table that begins with this one.
-fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
-    let line = table.lines().find(|line| line.split_whitespace().next() == Some(first));
-    line.unwrap_or_else(|| panic!("no {first} in:\n{table}")).split_whitespace().collect()
+    let mut client = larder(&["client", addr]);
+    client.env("LARDER_HISTFILE", history);
+    terminal::dialogue(&client, steps).text
 }
 
 fn one_shot(addr: &str) {
@@ -120,46 +67,6 @@ fn one_shot_on_a_coordinator() {
 }
 
 #[test]
-fn stats_of_a_node() {
-    let node = Server::node(&["--maxmemory", "64mb"]);
-    answer(&[&node.addr, "mset", "a", "1", "b", "2", "c", "3"]);
-    answer(&[&node.addr, "mget", "a", "b", "c", "none"]);
-    let table = answer(&[&node.addr, "stats"]);
-    let total = row(&table, "TOTAL");
-    assert_eq!(total[1..4], ["1/1", "up", "3"], "{table}");
-    assert_eq!(total[5..10], ["/", "64M", "3", "1", "75.0%"], "{table}");
-    assert!(total.last().unwrap().ends_with('s'), "a latency with its unit: {table}");
-    assert_eq!(row(&table, &node.addr)[1..3], ["up", "3"], "{table}");
-}
-
-#[test]
-fn stats_of_a_coordinator_show_every_node() {
-    let up = Server::up(&[]);
-    for key in 0..30 {
-        answer(&[&up.addr, "set", &format!("key:{key}"), "v"]);
-    }
-    let table = answer(&[&up.addr, "stats"]);
-    assert_eq!(row(&table, "TOTAL")[1..4], ["3/3", "up", "30"], "{table}");
-    let keys = up.nodes.iter().map(|node| row(&table, node)[2].parse::<u32>().unwrap());
-    assert_eq!(keys.sum::<u32>(), 30, "{table}");
-}
-
-#[test]
-fn stats_show_a_node_that_is_down() {
-    let (mut first, second) = (Server::node(&[]), Server::node(&[]));
-    let coordinator = Server::coordinator(&[&first, &second], &[]);
-    first.kill();
-    crate::util::wait_for(
-        "the node is known to be down",
-        std::time::Duration::from_secs(5),
-        || row(&answer(&[&coordinator.addr, "stats"]), &first.addr)[1] == "down",
-    );
-    let table = answer(&[&coordinator.addr, "stats"]);
-    assert_eq!(row(&table, &second.addr)[1], "up", "{table}");
-    assert_eq!(row(&table, "TOTAL")[1..3], ["1/2", "up"], "{table}");
-}
-
-#[test]
 fn script_from_standard_input() {
     let node = Server::node(&[]);
     let script =
@@ -171,7 +78,9 @@ fn script_from_standard_input() {
     assert_eq!(text(&output.stdout), "OK\nOK\nthree\n");
     assert_eq!(output.status.code(), Some(0));
     let output = client(&[&node.addr], b"stats\n");
-    assert_eq!(row(&text(&output.stdout), "TOTAL")[3], "2");
+    let page = text(&output.stdout);
+    assert!(page.starts_with(&format!("node {}, version ", node.addr)), "{page}");
+    assert_eq!(answer(&[&node.addr, "stats"]).lines().next(), page.lines().next(), "the same");
     assert_eq!(client(&[&node.addr], b"").status.code(), Some(0));
 }
 

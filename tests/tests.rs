@@ -14,5 +14,6 @@ mod protocol;
 mod redis_rs;
 mod startup;
 mod statistics;
+mod stats;
 mod tidy;
 mod tools;

@@ -6,6 +6,7 @@
 
 mod conn;
 pub mod http;
+pub mod terminal;
 mod value;
 
 pub use conn::{Conn, request};

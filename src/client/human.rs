@@ -13,6 +13,11 @@ pub(super) fn thousands(number: u64) -> String {
     text
 }
 
+/// Exact to nine columns, `9,999,999`, then `10.0M`.
+pub(super) fn long_count(number: u64) -> String {
+    if number < 10_000_000 { thousands(number) } else { count(number) }
+}
+
 /// Exact to `99,999`, then `123k`, `1.23M`: never more than six columns.
 pub(super) fn count(number: u64) -> String {
     if number < 100_000 {
@@ -112,6 +117,7 @@ mod tests {
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(1_000), "1,000");
         assert_eq!(thousands(12_345_678), "12,345,678");
+        assert_eq!([9_999_999, 10_000_000].map(long_count), ["9,999,999", "10.0M"]);
         for (number, text) in [
             (99_999, "99,999"),
             (100_000, "100k"),

@@ -91,3 +91,6 @@ pub(super) fn show(connection: &mut Connection, out: &mut dyn Write) -> Result<(
     out.flush()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::super::human::{bytes, rate, ratio, thousands};
+use super::super::human::{bytes, long_count, rate, ratio};
 use super::super::paint::{Line, Style};
 use super::By;
 use super::gauge::{self, Gauge, Picture};
@@ -93,8 +93,7 @@ impl Live {
 
     /// The page, in so many columns.
     pub(super) fn page(&self, by: Option<By>, width: usize) -> Vec<Line> {
-        let shown = self.last.as_ref().map_or(&self.report, |last| &last.report);
-        let mut top = head(shown);
+        let mut top = head(&self.report);
         top.push(match &self.remark {
             Some(remark) => Line::of(Style::Bad, remark),
             None => {
@@ -104,7 +103,8 @@ impl Live {
         });
         top.push(Line::default());
         top.extend(gauge::lines(&self.gauges(), width));
-        view::page(top, details(shown, by, width))
+        let last = self.last.as_ref();
+        view::page(top, last.map_or_else(Vec::new, |last| details(&last.report, by, width)))
     }
 
     fn gauges(&self) -> Vec<Gauge> {
@@ -123,7 +123,7 @@ impl Live {
                 Gauge::new("hit ratio", none(), picture(|s| s.hit_ratio, Some(1.0)), String::new()),
                 Gauge::new("p99", none(), picture(|s| s.p99, None), String::new()),
                 memory,
-                Gauge::new("keys", thousands(cache.keys), Picture::None, String::new()),
+                Gauge::new("keys", long_count(cache.keys), Picture::None, String::new()),
             ];
         };
         let (now, (hits, reads)) = (&last.report, reads(&last.report));
@@ -152,7 +152,7 @@ impl Live {
             ),
             Gauge::new("p99", time(now.latency.p99_us), self.picture(|s| s.p99, None), times),
             memory,
-            Gauge::new("keys", thousands(cache.keys), Picture::None, gone),
+            Gauge::new("keys", long_count(cache.keys), Picture::None, gone),
         ];
         gauges.extend(view::troubles(now));
         gauges

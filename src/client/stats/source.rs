@@ -17,21 +17,51 @@ pub(super) struct Answer {
     pub(super) report: Report,
 }
 
-pub(super) fn ask(connection: &mut Connection) -> Result<Answer> {
-    let reply = connection.ask(&["LARDER", "STATS", "JSON"])?;
-    let addr = connection.addr().to_owned();
-    if is_unknown(&reply) {
-        let reply = connection.ask(&["INFO", "everything"])?;
-        let report = info::report(&addr, &text(&addr, &reply)?);
-        return Ok(Answer { json: serde_json::to_value(&report)?, report });
+/// A server that is asked again and again.
+pub(super) struct Source {
+    connection: Connection,
+    /// It is not one of Larder's: to ask it for what it does not know would count as an error of its.
+    foreign: bool,
+}
+
+impl Source {
+    pub(super) fn new(connection: Connection) -> Source {
+        Source { connection, foreign: false }
     }
-    let told = text(&addr, &reply)?;
+
+    pub(super) fn ask(&mut self) -> Result<Answer> {
+        let answer = if self.foreign { None } else { report(&mut self.connection)? };
+        self.foreign = answer.is_none();
+        answer.map_or_else(|| made_of_info(&mut self.connection), Ok)
+    }
+}
+
+/// Its report, for one look.
+pub(super) fn ask(connection: &mut Connection) -> Result<Answer> {
+    report(connection)?.map_or_else(|| made_of_info(connection), Ok)
+}
+
+/// None of a server that knows no LARDER.
+fn report(connection: &mut Connection) -> Result<Option<Answer>> {
+    let reply = connection.ask(&["LARDER", "STATS", "JSON"])?;
+    if is_unknown(&reply) {
+        return Ok(None);
+    }
+    let addr = connection.addr();
+    let told = text(addr, &reply)?;
     let not_understood =
         || format!("{addr} gives statistics that this version of larder does not understand");
     let json: Value = serde_json::from_str(&told).with_context(not_understood)?;
     let mut report = Report::deserialize(&json).with_context(not_understood)?;
-    report.server.addr.clone_from(&addr);
-    Ok(Answer { json, report })
+    report.server.addr = addr.to_owned();
+    Ok(Some(Answer { json, report }))
+}
+
+fn made_of_info(connection: &mut Connection) -> Result<Answer> {
+    let reply = connection.ask(&["INFO", "everything"])?;
+    let addr = connection.addr();
+    let report = info::report(addr, &text(addr, &reply)?);
+    Ok(Answer { json: serde_json::to_value(&report)?, report })
 }
 
 /// Whether it is not one of Larder's servers.

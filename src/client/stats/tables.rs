@@ -15,8 +15,8 @@ pub(super) fn nodes(report: &Report, width: usize) -> Vec<Line> {
         return Vec::new();
     }
     let mut table = Table::new(&[
-        ("node", Name),
-        ("state", Name),
+        ("node", Name(21)),
+        ("state", Name(9)),
         ("hit ratio", Number),
         ("memory", Number),
         ("keys", Number),
@@ -42,7 +42,7 @@ pub(super) fn nodes(report: &Report, width: usize) -> Vec<Line> {
     let (mut up, mut ops, mut latency) = (0, 0_u64, Latency::default());
     for node in &report.nodes {
         if !node.up {
-            let mut cells = [const { String::new() }; 9].map(|_| "-".to_owned());
+            let mut cells: [String; 9] = std::array::from_fn(|_| "-".to_owned());
             (cells[0], cells[1]) = (node.addr.clone(), "DOWN".to_owned());
             table.add(Style::Bad, cells);
             continue;
@@ -64,7 +64,7 @@ pub(super) fn nodes(report: &Report, width: usize) -> Vec<Line> {
 pub(super) fn prefixes(report: &Report, width: usize) -> Vec<Line> {
     let prefixes = &report.prefixes;
     let mut table = Table::new(&[
-        ("prefix", Name),
+        ("prefix", Name(12)),
         ("keys", Number),
         ("memory", Number),
         ("share", Number),
@@ -96,14 +96,14 @@ pub(super) fn prefixes(report: &Report, width: usize) -> Vec<Line> {
     let mut lines = table.lines(width);
     let mut notes = Vec::new();
     if !prefixes.exact {
-        notes.push("Keys and memory are estimated from a sample of the keys.".to_owned());
+        notes.push("keys and memory are estimated from a sample".to_owned());
     }
     if prefixes.sampled > 1 {
-        notes.push(format!("One use in {} was looked at.", prefixes.sampled));
+        notes.push(format!("one use in {} was looked at", prefixes.sampled));
     }
     if !notes.is_empty() {
         lines.push(Line::default());
-        lines.extend(wrap(Style::Faint, &notes.join(" "), width));
+        lines.extend(wrap(Style::Faint, &notes.join("; "), width));
     }
     lines
 }
@@ -111,7 +111,7 @@ pub(super) fn prefixes(report: &Report, width: usize) -> Vec<Line> {
 /// By command, those that took most time first.
 pub(super) fn commands(report: &Report, width: usize) -> Vec<Line> {
     let mut table = Table::new(&[
-        ("command", Name),
+        ("command", Name(16)),
         ("calls", Number),
         ("time", Number),
         ("p50", Number),
@@ -144,8 +144,12 @@ pub(super) fn commands(report: &Report, width: usize) -> Vec<Line> {
 
 /// The keys that are used most.
 pub(super) fn hot_keys(report: &Report, width: usize) -> Vec<Line> {
-    let mut table =
-        Table::new(&[("hot key", Name), ("share", Number), ("uses", Number), ("node", Name)]);
+    let mut table = Table::new(&[
+        ("hot key", Name(16)),
+        ("share", Number),
+        ("uses", Number),
+        ("node", Name(16)),
+    ]);
     for key in report.hot_keys.iter().take(KEYS_SHOWN) {
         let cells = [key.key.clone(), percent(key.share), count(key.uses), key.node.clone()];
         table.add(Style::Plain, cells);
@@ -155,8 +159,12 @@ pub(super) fn hot_keys(report: &Report, width: usize) -> Vec<Line> {
 
 /// The keys that take most memory.
 pub(super) fn big_keys(report: &Report, width: usize) -> Vec<Line> {
-    let mut table =
-        Table::new(&[("big key", Name), ("memory", Number), ("db", Number), ("node", Name)]);
+    let mut table = Table::new(&[
+        ("big key", Name(16)),
+        ("memory", Number),
+        ("db", Number),
+        ("node", Name(16)),
+    ]);
     let shown = || report.big_keys.iter().take(KEYS_SHOWN);
     let one_db = shown().all(|key| key.db == 0);
     for key in shown() {

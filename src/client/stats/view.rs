@@ -1,6 +1,6 @@
 //! A report as a page: what the cache is worth and where it hurts first, then the details that there are.
 
-use super::super::human::{bytes, count, duration, percent, ratio, thousands};
+use super::super::human::{bytes, count, duration, long_count, percent, ratio, thousands};
 use super::super::paint::{Line, Style, wrap};
 use super::By;
 use super::gauge::{self, Gauge, Picture};
@@ -76,7 +76,7 @@ fn gauges(report: &Report) -> Vec<Gauge> {
     let mut gauges = vec![
         hits,
         memory(cache),
-        Gauge::new("keys", thousands(cache.keys), Picture::None, expire),
+        Gauge::new("keys", long_count(cache.keys), Picture::None, expire),
         Gauge::new("ops/s", count(report.traffic.commands_per_s), Picture::None, times.join(", ")),
         Gauge::new(
             "evicted",
@@ -153,12 +153,8 @@ fn ages(report: &Report, width: usize) -> Vec<Line> {
     if ages.count == 0 {
         return Vec::new();
     }
-    let text = format!(
-        "Evicted keys had not been used for {} (median); one in ten for less than {}, one in ten for more than {}.",
-        duration(ages.p50_s),
-        duration(ages.p10_s),
-        duration(ages.p90_s)
-    );
+    let [p10, p50, p90] = [ages.p10_s, ages.p50_s, ages.p90_s].map(duration);
+    let text = format!("Evicted keys had not been used for {p50} (median; p10 {p10}, p90 {p90}).");
     wrap(Style::Plain, &text, width)
 }
 

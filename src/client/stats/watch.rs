@@ -11,7 +11,7 @@ use super::super::connection::Connection;
 use super::super::paint::{self, Look};
 use super::live::{self, Live};
 use super::screen::{Screen, Wish};
-use super::source::{self, Answer};
+use super::source::{Answer, Source};
 use super::{By, View, view};
 
 /// Lines between two headings.
@@ -23,14 +23,15 @@ const PATIENCE: Duration = Duration::from_millis(50);
 type Sample = (Instant, Result<Answer>);
 
 /// Watches until the person in front of it, or the count, ends it; says whether the last answer was good.
-pub(super) fn run(mut connection: Connection, view: &View, interval: Duration) -> Result<bool> {
+pub(super) fn run(connection: Connection, view: &View, interval: Duration) -> Result<bool> {
+    let mut source = Source::new(connection);
     // What is wrong from the beginning is told as if there were one look only.
-    let first = source::ask(&mut connection)?;
+    let first = source.ask()?;
     let (sender, samples) = sync_channel(1);
     let count = view.count.unwrap_or(u64::MAX);
     let began = Instant::now();
     // Apart, as a server that does not answer must not keep a key from being heard.
-    thread::spawn(move || ask_on(connection, interval, &sender));
+    thread::spawn(move || ask_on(source, interval, &sender));
     if view.json {
         return as_json(&first, samples, count);
     }
@@ -43,11 +44,11 @@ pub(super) fn run(mut connection: Connection, view: &View, interval: Duration) -
 }
 
 /// Sends samples until nobody listens.
-fn ask_on(mut connection: Connection, interval: Duration, sender: &SyncSender<Sample>) {
+fn ask_on(mut source: Source, interval: Duration, sender: &SyncSender<Sample>) {
     let mut next = Instant::now() + interval;
     loop {
         thread::sleep(next.saturating_duration_since(Instant::now()));
-        let answer = source::ask(&mut connection);
+        let answer = source.ask();
         let now = Instant::now();
         if sender.send((now, answer)).is_err() {
             return;
@@ -84,6 +85,10 @@ fn on_screen(
             },
         }
     }
+    drop(screen);
+    // Who has counted wants to see what came out.
+    let look = Look::of_stdout();
+    io::stdout().write_all(paint::text(live.page(by, look.width), look).as_bytes())?;
     Ok(good)
 }
 
