@@ -150,9 +150,12 @@ fn login() -> [Arg; 3] {
             .short('a')
             .env("LARDER_PASSWORD")
             .hide_env_values(true),
-        text("timeout-ms", "Longest wait for a connection and a login, in milliseconds")
-            .default_value("5000")
-            .value_parser(value_parser!(u64)),
+        text(
+            "timeout-ms",
+            "Longest wait for a connection, a login and statistics, in milliseconds",
+        )
+        .default_value("5000")
+        .value_parser(value_parser!(u64)),
     ]
 }
 

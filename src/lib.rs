@@ -37,8 +37,8 @@
 //!
 //! Each depends only on those below it.
 //!
-//! - [`cli`] and `start`: `up | node | coordinator | client`, and what goes wrong at start.
-//! - [`client`]: the interactive client.
+//! - [`cli`] and `start`: `up | node | coordinator | client | stats`, and what goes wrong at start.
+//! - [`client`]: the interactive client, and the statistics for people.
 //! - [`metrics`]: what `--metrics` serves over HTTP: Prometheus's metrics, the report as JSON.
 //! - [`node`], [`coordinator`]: the two roles, as [`server::Service`]s.
 //! - [`cluster`]: slots, and which node owns which.

@@ -181,7 +181,7 @@ fn watched_from_a_pipe() {
 fn a_server_that_goes_while_it_is_watched() {
     let mut node = Server::node(&[]);
     let addr = node.addr.clone();
-    let child = larder(&["stats", &addr, "--watch", "0.1", "--count", "8"])
+    let child = larder(&["stats", &addr, "--watch", "0.1", "--count", "20"])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -249,7 +249,7 @@ fn a_signal_leaves_the_terminal_as_it_was() {
     let node = Server::node(&[]);
     let stats = larder(&["stats", &node.addr, "--watch", "0.1"]);
     let mut command = Command::new("sh");
-    command.args(["-c", "timeout --foreground 1 \"$@\"; echo ended with $?", "sh"]);
+    command.args(["-c", "timeout --foreground 2 \"$@\"; echo ended with $?", "sh"]);
     command.arg(stats.get_program()).args(stats.get_args());
     let seen = terminal::dialogue(&command, &[("ops/s", ""), ("ended with 124", "")]);
     assert_restored(&seen.raw);
@@ -275,7 +275,7 @@ fn a_restart_is_outlived() {
     });
     node.kill();
     // Long enough that it is missed.
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_secs(1));
     let _node = Server::spawn(&["node", &addr]);
     assert_restored(&watcher.join().unwrap().raw);
 }

@@ -23,8 +23,9 @@ pub(super) enum Picture {
     None,
     /// A part of a whole, from 0 to 1.
     Bar(f64),
-    /// The last samples, the newest at the right; of those that could not be had, none.
-    Samples { samples: Vec<Option<f64>>, top: f64 },
+    /// The last samples, the newest at the right; of those that could not be had, none. The lowest block is `from`, the
+    /// highest `to`.
+    Samples { samples: Vec<Option<f64>>, from: f64, to: f64 },
 }
 
 impl Gauge {
@@ -49,9 +50,9 @@ pub(super) fn lines(gauges: &[Gauge], width: usize) -> Vec<Line> {
                 let (full, rest) = bar(*part, picture);
                 line.add(Style::Graph, &full).add(Style::Faint, &rest).add(Style::Plain, "  ")
             }
-            Picture::Samples { samples, top } => {
-                line.add(Style::Graph, &sparkline(samples, *top, picture)).add(Style::Plain, "  ")
-            }
+            Picture::Samples { samples, from, to } => line
+                .add(Style::Graph, &sparkline(samples, *from, *to, picture))
+                .add(Style::Plain, "  "),
         };
         let style = if gauge.style == Style::Bad { Style::Bad } else { Style::Plain };
         line.add(style, &gauge.note)
@@ -60,7 +61,7 @@ pub(super) fn lines(gauges: &[Gauge], width: usize) -> Vec<Line> {
 }
 
 /// Columns of a picture in a terminal of this width.
-fn picture_width(width: usize) -> usize {
+pub(super) fn picture_width(width: usize) -> usize {
     (width * 3 / 10).clamp(8, 80)
 }
 
@@ -71,13 +72,13 @@ fn bar(part: f64, width: usize) -> (String, String) {
     (full, "░".repeat(width - eighths.div_ceil(8)))
 }
 
-/// Blocks as high as the samples are, `top` being the highest.
-fn sparkline(samples: &[Option<f64>], top: f64, width: usize) -> String {
+/// Blocks as high as the samples are.
+fn sparkline(samples: &[Option<f64>], from: f64, to: f64, width: usize) -> String {
     let last = &samples[samples.len().saturating_sub(width)..];
     let block = |sample: &Option<f64>| match sample {
         None => ' ',
-        Some(sample) if top > 0.0 => {
-            let step = (sample / top * 8.0).ceil().clamp(1.0, 8.0);
+        Some(sample) if to > from => {
+            let step = ((sample - from) / (to - from) * 8.0).ceil().clamp(1.0, 8.0);
             BLOCKS[step as usize - 1]
         }
         Some(_) => BLOCKS[0],
@@ -102,10 +103,11 @@ mod tests {
     #[test]
     fn sparklines() {
         let samples = [Some(0.0), Some(1.0), None, Some(50.0), Some(100.0)];
-        assert_eq!(sparkline(&samples, 100.0, 8), "   ▁▁ ▄█");
-        assert_eq!(sparkline(&samples, 100.0, 2), "▄█", "the newest");
-        assert_eq!(sparkline(&[Some(0.0)], 0.0, 2), " ▁");
-        assert_eq!(sparkline(&[], 1.0, 2), "  ");
+        assert_eq!(sparkline(&samples, 0.0, 100.0, 8), "   ▁▁ ▄█");
+        assert_eq!(sparkline(&samples, 0.0, 100.0, 2), "▄█", "the newest");
+        assert_eq!(sparkline(&[Some(0.0)], 0.0, 0.0, 2), " ▁");
+        assert_eq!(sparkline(&[Some(0.85), Some(0.95)], 0.8, 1.0, 2), "▂▆");
+        assert_eq!(sparkline(&[], 0.0, 1.0, 2), "  ");
     }
 
     #[test]

@@ -22,6 +22,7 @@ const SAMPLES: usize = 128;
 struct Sample {
     ops: Option<f64>,
     hit_ratio: Option<f64>,
+    /// Of the limit, or in bytes.
     memory: f64,
     p99: Option<f64>,
 }
@@ -73,13 +74,13 @@ impl Live {
     }
 
     fn sample(&mut self) {
-        let last = self.last.as_ref();
+        let (last, cache) = (self.last.as_ref(), &self.report.cache);
         let (hits, reads) = last.map_or((0, 0), |last| reads(&last.report));
         let count = last.map_or(0, |last| last.report.latency.histogram.count());
         self.push(Some(Sample {
             ops: last.map(|last| last.rate(last.report.traffic.commands)),
             hit_ratio: (reads > 0).then(|| hits as f64 / reads as f64),
-            memory: self.report.cache.used_bytes as f64,
+            memory: view::limit(cache).0.unwrap_or(cache.used_bytes as f64),
             p99: last.filter(|_| count > 0).map(|last| last.report.latency.p99_us),
         }));
     }
@@ -102,69 +103,94 @@ impl Live {
             }
         });
         top.push(Line::default());
-        top.extend(gauge::lines(&self.gauges(), width));
+        top.extend(gauge::lines(&self.gauges(width), width));
         let last = self.last.as_ref();
         view::page(top, last.map_or_else(Vec::new, |last| details(&last.report, by, width)))
     }
 
-    fn gauges(&self) -> Vec<Gauge> {
+    fn gauges(&self, width: usize) -> Vec<Gauge> {
         let cache = &self.report.cache;
-        let (part, of) = view::limit(cache);
-        // Without a limit the most that was used is the measure.
-        let top = part.map(|_| cache.max_bytes as f64);
-        let used = bytes(cache.used_bytes);
-        let memory = self.picture(|sample| Some(sample.memory), top);
-        let memory = Gauge::new("memory", used, memory, of);
-        let none = || "-".to_owned();
-        let Some(last) = &self.last else {
-            let picture = |value, top| self.picture(value, top);
-            return vec![
-                Gauge::new("ops/s", none(), picture(|s| s.ops, None), String::new()),
-                Gauge::new("hit ratio", none(), picture(|s| s.hit_ratio, Some(1.0)), String::new()),
-                Gauge::new("p99", none(), picture(|s| s.p99, None), String::new()),
-                memory,
-                Gauge::new("keys", long_count(cache.keys), Picture::None, String::new()),
-            ];
+        let told = |tell: fn(&Interval) -> String, unknown: &str| {
+            self.last.as_ref().map_or_else(|| unknown.to_owned(), tell)
         };
-        let (now, (hits, reads)) = (&last.report, reads(&last.report));
-        let flow = format!(
-            "{}/s in, {}/s out",
-            bytes(last.rate(now.traffic.bytes_in) as u64),
-            bytes(last.rate(now.traffic.bytes_out) as u64)
-        );
-        let found =
-            format!("{} hits/s, {} misses/s", rate(last.rate(hits)), rate(last.rate(reads - hits)));
-        let times =
-            format!("p50 {}, p99.9 {}", time(now.latency.p50_us), time(now.latency.p999_us));
-        let gone = format!(
-            "{} evicted/s, {} expired/s",
-            rate(last.rate(now.cache.evicted)),
-            rate(last.rate(now.cache.expired))
-        );
-        let ops = rate(last.rate(now.traffic.commands));
+        let (limit, of) = view::limit(cache);
+        let memory = self.picture(width, |sample| Some(sample.memory));
+        let memory = if limit.is_some() { memory.in_tenths() } else { memory.above_zero() };
+        let ratios = self.picture(width, |sample| sample.hit_ratio).in_tenths();
+        let ops = self.picture(width, |sample| sample.ops).above_zero();
+        let times = self.picture(width, |sample| sample.p99).above_zero();
         let mut gauges = vec![
-            Gauge::new("ops/s", ops, self.picture(|s| s.ops, None), flow),
-            Gauge::new(
-                "hit ratio",
-                ratio(hits, reads),
-                self.picture(|s| s.hit_ratio, Some(1.0)),
-                found,
-            ),
-            Gauge::new("p99", time(now.latency.p99_us), self.picture(|s| s.p99, None), times),
-            memory,
-            Gauge::new("keys", long_count(cache.keys), Picture::None, gone),
+            Gauge::new("ops/s", told(commands, "-"), ops, told(bytes_moved, "")),
+            Gauge::new("hit ratio", told(hit_ratio, "-"), ratios, told(hits_and_misses, "")),
+            Gauge::new("p99", told(p99, "-"), times, told(other_times, "")),
+            Gauge::new("memory", bytes(cache.used_bytes), memory, of),
+            Gauge::new("keys", long_count(cache.keys), Picture::None, told(keys_gone, "")),
         ];
-        gauges.extend(view::troubles(now));
+        gauges.extend(self.last.iter().flat_map(|last| view::troubles(&last.report)));
         gauges
     }
 
-    /// The samples of a figure; without a measure the highest of them is it.
-    fn picture(&self, figure: fn(&Sample) -> Option<f64>, top: Option<f64>) -> Picture {
-        let samples: Vec<Option<f64>> =
-            self.samples.iter().map(|sample| figure(sample.as_ref()?)).collect();
-        let highest = samples.iter().flatten().copied().fold(0.0, f64::max);
-        Picture::Samples { samples, top: top.unwrap_or(highest) }
+    /// The samples that there is room for: what is not seen any more is no measure either.
+    fn picture(&self, width: usize, figure: fn(&Sample) -> Option<f64>) -> Samples {
+        let old = self.samples.len().saturating_sub(gauge::picture_width(width));
+        let shown = self.samples.iter().skip(old);
+        Samples(shown.map(|sample| figure(sample.as_ref()?)).collect())
     }
+}
+
+/// The samples of a figure, still to be measured.
+struct Samples(Vec<Option<f64>>);
+
+impl Samples {
+    /// Up to the highest of them.
+    fn above_zero(self) -> Picture {
+        let top = self.0.iter().flatten().copied().fold(0.0, f64::max);
+        Picture::Samples { samples: self.0, from: 0.0, to: top }
+    }
+
+    /// From one tenth to another: of a part that moves between 0.8 and 0.9 one wants to see how.
+    fn in_tenths(self) -> Picture {
+        let known = || self.0.iter().flatten().copied();
+        let from = (known().fold(1.0, f64::min) * 10.0).floor().min(9.0) / 10.0;
+        let to = (known().fold(0.0, f64::max) * 10.0).ceil() / 10.0;
+        Picture::Samples { samples: self.0, from, to }
+    }
+}
+
+fn commands(last: &Interval) -> String {
+    rate(last.rate(last.report.traffic.commands))
+}
+
+fn bytes_moved(last: &Interval) -> String {
+    let traffic = &last.report.traffic;
+    let each_second = |number| bytes(last.rate(number) as u64);
+    format!("{}/s in, {}/s out", each_second(traffic.bytes_in), each_second(traffic.bytes_out))
+}
+
+fn hit_ratio(last: &Interval) -> String {
+    let (hits, reads) = reads(&last.report);
+    ratio(hits, reads)
+}
+
+fn hits_and_misses(last: &Interval) -> String {
+    let cache = &last.report.cache;
+    let (hits, misses) = (last.rate(cache.hits), last.rate(cache.misses));
+    format!("{} hits/s, {} misses/s", rate(hits), rate(misses))
+}
+
+fn p99(last: &Interval) -> String {
+    time(last.report.latency.p99_us)
+}
+
+fn other_times(last: &Interval) -> String {
+    let latency = &last.report.latency;
+    format!("p50 {}, p99.9 {}", time(latency.p50_us), time(latency.p999_us))
+}
+
+fn keys_gone(last: &Interval) -> String {
+    let cache = &last.report.cache;
+    let (evicted, expired) = (last.rate(cache.evicted), last.rate(cache.expired));
+    format!("{} evicted/s, {} expired/s", rate(evicted), rate(expired))
 }
 
 /// Reads that found their key, and all of them.
@@ -192,20 +218,19 @@ pub(super) fn heading() -> String {
 }
 
 /// An interval in one line, for files and pipes.
-pub(super) fn line(interval: &Interval) -> String {
-    let report = &interval.report;
-    let (hits, reads) = reads(report);
+pub(super) fn line(last: &Interval) -> String {
+    let Report { cache, traffic, latency, .. } = &last.report;
     in_columns([
-        rate(interval.rate(report.traffic.commands)),
-        rate(interval.rate(hits)),
-        rate(interval.rate(reads - hits)),
-        ratio(hits, reads),
-        rate(interval.rate(report.cache.evicted)),
-        bytes(report.cache.used_bytes),
-        time(report.latency.p50_us),
-        time(report.latency.p99_us),
-        bytes(interval.rate(report.traffic.bytes_in) as u64),
-        bytes(interval.rate(report.traffic.bytes_out) as u64),
+        commands(last),
+        rate(last.rate(cache.hits)),
+        rate(last.rate(cache.misses)),
+        hit_ratio(last),
+        rate(last.rate(cache.evicted)),
+        bytes(cache.used_bytes),
+        time(latency.p50_us),
+        time(latency.p99_us),
+        bytes(last.rate(traffic.bytes_in) as u64),
+        bytes(last.rate(traffic.bytes_out) as u64),
     ])
 }
 

@@ -263,7 +263,7 @@ fn a_live_page_shows_what_happened_meanwhile() {
 every 2 s; q leaves
 
 ops/s         10,000                         █  1MB/s in, 3MB/s out
-hit ratio      0.750                         ▆  6,000 hits/s, 2,000 misses/s
+hit ratio      0.750                         ▄  6,000 hits/s, 2,000 misses/s
 p99            156µs                         █  p50 156µs, p99.9 156µs
 memory         403MB                        ▇▇  79% of 512MB, allkeys-lru
 keys         666,534  25 evicted/s, 0 expired/s
