@@ -90,12 +90,8 @@ fn gauges(report: &Report) -> Vec<Gauge> {
 }
 
 fn memory(cache: &Cache) -> Gauge {
-    let used = bytes(cache.used_bytes);
-    let (picture, note) = limit(cache);
-    match picture {
-        Some(part) => Gauge::new("memory", used, Picture::Bar(part), note),
-        None => Gauge::new("memory", used, Picture::None, note),
-    }
+    let (part, note) = limit(cache);
+    Gauge::new("memory", bytes(cache.used_bytes), part.map_or(Picture::None, Picture::Bar), note)
 }
 
 /// What part of the limit is used, and what the limit is.
