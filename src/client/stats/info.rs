@@ -51,6 +51,7 @@ pub(super) fn report(addr: &str, info: &str) -> Report {
             misses: fields.number("keyspace_misses"),
             evicted: fields.number("evicted_keys"),
             expired: fields.number("expired_keys"),
+            recent_uses: 0,
         },
         commands: lines.clone().filter_map(|(name, line)| command(name, line, &fields)).collect(),
         errors: errors.collect(),
@@ -133,6 +134,7 @@ mod tests {
             misses: 25,
             evicted: 1,
             expired: 2,
+            recent_uses: 0,
         };
         assert_eq!(report.cache, cache);
         let names: Vec<&str> = report.commands.iter().map(|c| c.name.as_str()).collect();
