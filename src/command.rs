@@ -25,7 +25,7 @@ mod transactions;
 pub(crate) use glob::matches as glob_matches;
 pub(crate) use latency::no_samples;
 pub(crate) use lookup::find;
-pub use lookup::{Found, all, lookup};
+pub use lookup::{Found, Likely, all, lookup};
 pub(crate) use slowlog::wanted as slowlog_wanted;
 pub use table::COMMANDS;
 

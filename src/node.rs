@@ -3,10 +3,9 @@
 use crate::command::{Context, Found, Keys, Lock, flag};
 use crate::resp::{Args, Error};
 use crate::server::{Call, Outcome, Queue, Service};
-use crate::stats::Event;
+use crate::stats::{Event, Moment};
 use crate::store::{Ahead, Keyspace, Policy, Store};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// The service of a node; the workers share its store.
 pub struct Node {
@@ -121,7 +120,7 @@ impl Service for Node {
             };
             reply.array(queue.commands.len());
             let mut context = Context { server, session, keyspace: &mut keyspace };
-            let mut start = Instant::now();
+            let mut start = Moment::now();
             for (found, args) in &queue.commands {
                 let args = args.args();
                 context.keyspace.db = context.session.db();
@@ -136,8 +135,8 @@ impl Service for Node {
                     reply.error(error);
                     stats.error(error.code());
                 }
-                let end = Instant::now();
-                let ns = (end - start).as_nanos() as u64;
+                let end = Moment::now();
+                let ns = end.ns_since(start);
                 stats.executed(found.id, ns, result.is_err());
                 server.note_slow(ns, found.id, args, &context.session.client);
                 server.show(context.session, *found, args);

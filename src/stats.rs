@@ -7,6 +7,7 @@ pub mod doctor;
 mod events;
 mod histogram;
 pub mod info;
+mod moment;
 pub mod process;
 pub mod report;
 mod slowlog;
@@ -14,6 +15,7 @@ mod sparkline;
 
 pub use events::{Event, Events, Sample, Series};
 pub use histogram::{Histogram, Snapshot};
+pub use moment::Moment;
 pub use slowlog::SlowLog;
 pub(crate) use slowlog::redacted;
 

@@ -2,6 +2,7 @@
 
 use super::{COMMANDS, Command, flag};
 use crate::resp::{Args, Error};
+use smallvec::SmallVec;
 use std::sync::LazyLock;
 
 /// A row, with what is worked out from its place in the table.
@@ -48,35 +49,57 @@ pub fn all() -> &'static [Found] {
     &INDEX.found
 }
 
-/// The command, and the subcommand if it is a container, that a request names. It is quick to find if it is the `likely`
-/// one: that of the request before, where many follow one another.
+/// The command that was asked for last, and how it was spelt: the next request is often of the same.
+#[derive(Default)]
+pub struct Likely {
+    found: Option<Found>,
+    name: SmallVec<[u8; 16]>,
+}
+
+impl Likely {
+    #[inline]
+    fn find(&mut self, name: &[u8]) -> Option<Found> {
+        if *self.name == *name && self.found.is_some() {
+            return self.found;
+        }
+        self.found = find(name);
+        if self.found.is_some() {
+            self.name = SmallVec::from_slice(name);
+        }
+        self.found
+    }
+
+    /// As [`lookup`]; quick if the request names the command that is likely, which what it names becomes.
+    ///
+    /// # Errors
+    /// As [`lookup`].
+    pub fn lookup(&mut self, args: Args<'_>) -> Result<Found, Error> {
+        let found = self.find(args.at(0)).ok_or_else(|| unknown_command(args))?;
+        if found.row.subcommands.is_empty() || args.len() == 1 {
+            return if found.row.accepts(args.len()) {
+                Ok(found)
+            } else {
+                Err(Error::arity(found.full_name))
+            };
+        }
+        let name = args.at(1);
+        let sub = found.row.subcommands.iter().zip(found.id + 1..);
+        match sub.into_iter().find(|(row, _)| row.name.as_bytes().eq_ignore_ascii_case(name)) {
+            Some((row, id)) if row.accepts(args.len()) => Ok(INDEX.found[id as usize]),
+            Some((_, id)) if !found.row.has(flag::LOOSE) => {
+                Err(Error::arity(INDEX.found[id as usize].full_name))
+            }
+            _ => Err(unknown_subcommand(found.row, name)),
+        }
+    }
+}
+
+/// The command, and the subcommand if it is a container, that a request names.
 ///
 /// # Errors
 /// Redis's text for an unknown command or subcommand, or for a wrong number of arguments.
-pub fn lookup(args: Args<'_>, likely: Option<Found>) -> Result<Found, Error> {
-    // A subcommand is not named by itself, so it is never likely.
-    let is_it = |found: &Found| {
-        found.full_name.len() == found.row.name.len()
-            && found.row.name.as_bytes().eq_ignore_ascii_case(args.at(0))
-    };
-    let found = likely.filter(is_it).or_else(|| find(args.at(0)));
-    let found = found.ok_or_else(|| unknown_command(args))?;
-    if found.row.subcommands.is_empty() || args.len() == 1 {
-        return if found.row.accepts(args.len()) {
-            Ok(found)
-        } else {
-            Err(Error::arity(found.full_name))
-        };
-    }
-    let name = args.at(1);
-    let sub = found.row.subcommands.iter().zip(found.id + 1..);
-    match sub.into_iter().find(|(row, _)| row.name.as_bytes().eq_ignore_ascii_case(name)) {
-        Some((row, id)) if row.accepts(args.len()) => Ok(INDEX.found[id as usize]),
-        Some((_, id)) if !found.row.has(flag::LOOSE) => {
-            Err(Error::arity(INDEX.found[id as usize].full_name))
-        }
-        _ => Err(unknown_subcommand(found.row, name)),
-    }
+pub fn lookup(args: Args<'_>) -> Result<Found, Error> {
+    Likely::default().lookup(args)
 }
 
 /// A top-level command by its name, in any case.
@@ -149,20 +172,29 @@ mod tests {
     /// What is likely makes no difference, whatever it is.
     #[test]
     fn a_likely_row_changes_nothing() {
-        let requests: [&[&[u8]]; 6] = [
+        let requests: [&[&[u8]]; 8] = [
             &[b"get", b"k"],
+            &[b"GET", b"k"],
             &[b"GET"],
             &[b"config", b"get", b"x"],
             &[b"config|get", b"get", b"x"],
             &[b"getx", b"k"],
+            &[b"", b"k"],
             &[b"config"],
         ];
+        let look = |request: &[&[u8]], likely: &mut Likely| {
+            likely.lookup(ArgsBuf::build(request).args()).map(|found| found.id)
+        };
         for request in requests {
-            let args = ArgsBuf::build(request);
-            let alone = lookup(args.args(), None).map(|found| found.id);
-            for likely in all() {
-                let found = lookup(args.args(), Some(*likely)).map(|found| found.id);
-                assert_eq!(found.as_ref().ok(), alone.as_ref().ok(), "{}", likely.full_name);
+            let alone = look(request, &mut Likely::default());
+            for before in requests {
+                let mut likely = Likely::default();
+                for _ in 0..2 {
+                    assert_eq!(look(before, &mut likely), look(before, &mut Likely::default()));
+                }
+                for _ in 0..2 {
+                    assert_eq!(look(request, &mut likely), alone, "{request:?} after {before:?}");
+                }
             }
         }
     }

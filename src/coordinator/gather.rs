@@ -5,13 +5,12 @@ use super::{info, merge, transaction};
 use crate::command::Merge;
 use crate::resp::{Error, Output, Proto, Reply};
 use crate::server::{Call, Replies};
-use crate::stats::WorkerStats;
 use crate::stats::report::{Form, Report};
+use crate::stats::{Moment, WorkerStats};
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What a node has answered: a reply, which may be an error, or why there is none.
 pub(super) type NodeReply = Result<Bytes, Error>;
@@ -57,7 +56,7 @@ pub(super) struct Gather {
     client: Rc<RefCell<Replies>>,
     place: u64,
     command: u16,
-    started: Instant,
+    started: Moment,
     stats: Arc<WorkerStats>,
 }
 
@@ -84,13 +83,13 @@ impl Gather {
         };
         let gather = Rc::new(RefCell::new(gather));
         if gather.borrow().missing == 0 {
-            gather.borrow().finish(Instant::now());
+            gather.borrow().finish(Moment::now());
         }
         gather
     }
 
     /// Takes the reply to a part.
-    pub(super) fn fill(&mut self, part: usize, reply: NodeReply, now: Instant) {
+    pub(super) fn fill(&mut self, part: usize, reply: NodeReply, now: Moment) {
         self.replies[part] = reply;
         self.missing -= 1;
         if self.missing == 0 {
@@ -98,13 +97,13 @@ impl Gather {
         }
     }
 
-    fn finish(&self, now: Instant) {
+    fn finish(&self, now: Moment) {
         let reply = merged(&self.join, self.proto, &self.keys, &self.replies);
         let failed = reply.first() == Some(&b'-');
         if failed {
             count_error(&self.stats, &reply);
         }
-        let ns = now.saturating_duration_since(self.started).as_nanos() as u64;
+        let ns = now.ns_since(self.started);
         self.stats.executed(self.command, ns, failed);
         self.client.borrow_mut().fill(self.place, &reply);
     }

@@ -7,7 +7,7 @@ use super::queue::{InFlight, Queue, Target};
 use crate::config::Id;
 use crate::resp::{Error, Framer, Proto};
 use crate::server::{Replies, Server};
-use crate::stats::WorkerStats;
+use crate::stats::{Moment, WorkerStats};
 use anyhow::anyhow;
 use bytes::{Buf, Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
@@ -18,10 +18,10 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 /// Pauses between attempts to connect: doubled from the least to the most, with jitter.
 const RETRY_MIN: Duration = Duration::from_millis(20);
@@ -97,7 +97,7 @@ impl Link {
         self: &Rc<Self>,
         db: u8,
         preamble: usize,
-        since: Instant,
+        since: Moment,
         target: Target,
         encode: impl FnOnce(&mut BytesMut),
     ) {
@@ -140,7 +140,7 @@ impl Link {
 }
 
 /// Hands a reply over.
-fn finish(target: Target, reply: NodeReply, now: Instant, stats: &WorkerStats) {
+fn finish(target: Target, reply: NodeReply, now: Moment, stats: &WorkerStats) {
     match target {
         Target::Client { replies, place, command, started } => {
             let failed = match &reply {
@@ -162,14 +162,14 @@ fn hand_over(
     reply: &[u8],
     failed: bool,
     command: u16,
-    started: Instant,
-    now: Instant,
+    started: Moment,
+    now: Moment,
     stats: &WorkerStats,
 ) {
     if failed {
         count_error(stats, reply);
     }
-    stats.executed(command, now.saturating_duration_since(started).as_nanos() as u64, failed);
+    stats.executed(command, now.ns_since(started), failed);
     replies.borrow_mut().fill(place, reply);
 }
 
@@ -194,7 +194,7 @@ async fn run(link: Rc<Link>) {
                 }
                 (complained, pause) = (false, RETRY_MIN);
                 link.state.set(State::Up);
-                let began = Instant::now();
+                let began = Moment::now();
                 let ended = serve(&link, &mut stream).await;
                 if link.server.is_stopping() {
                     link.state.set(State::Down);
@@ -240,7 +240,7 @@ async fn serve(link: &Rc<Link>, stream: &mut TcpStream) -> Ended {
         buf: BytesMut::new(),
         framer: Framer::default(),
         deadline: None,
-        progress: Instant::now(),
+        progress: Moment::now(),
     };
     std::future::poll_fn(|cx| carrier.poll(cx)).await
 }
@@ -262,7 +262,7 @@ struct Carrier<'a> {
     deadline: Option<Pin<Box<Sleep>>>,
     /// When the oldest request, or its reply, last moved a bit: a large value may take longer than a node may be
     /// silent.
-    progress: Instant,
+    progress: Moment,
 }
 
 impl Carrier<'_> {
@@ -308,7 +308,7 @@ impl Carrier<'_> {
             })?;
             // What later requests move says nothing of a node that may have stopped: the kernel takes them.
             if written > 0 && queue.in_flight.front().is_some_and(|oldest| oldest.end > sent) {
-                self.progress = Instant::now();
+                self.progress = Moment::now();
             }
         }
         Ok(())
@@ -323,7 +323,7 @@ impl Carrier<'_> {
 
     /// Hands out the whole replies in the buffer.
     fn deliver(&mut self) -> Result<(), String> {
-        let now = Instant::now();
+        let now = Moment::now();
         self.progress = now;
         let mut consumed = 0;
         loop {
@@ -370,7 +370,7 @@ impl Carrier<'_> {
             };
             let deadline = self
                 .deadline
-                .get_or_insert_with(|| Box::pin(sleep_until((oldest + allowed).into())));
+                .get_or_insert_with(|| Box::pin(sleep(allowed.saturating_sub(oldest.elapsed()))));
             if deadline.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }

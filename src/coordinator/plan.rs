@@ -236,7 +236,7 @@ mod tests {
     fn splits_by_key_and_remembers_their_order() {
         // Slots 12182, 5061 and 15495: nodes 2, 0 and 2.
         let args = request("MSET foo 1 bar 2 a 3");
-        let found = lookup(args.args(), None).unwrap();
+        let found = lookup(args.args()).unwrap();
         let Ok(Planned::Parts(parts, Join::Merge { merge, keys })) =
             split(&table(), 3, found, args.args(), Merge::AllOk)
         else {
@@ -247,18 +247,18 @@ mod tests {
         assert_eq!(&parts[0].request[..], b"*3\r\n$4\r\nMSET\r\n$3\r\nbar\r\n$1\r\n2\r\n");
         assert_eq!((parts[1].node, parts[1].keys.as_slice()), (2, &[0, 2][..]));
         let one = request("DEL {t}a {t}b");
-        let found = lookup(one.args(), None).unwrap();
+        let found = lookup(one.args()).unwrap();
         let planned = split(&table(), 0, found, one.args(), Merge::Sum);
         assert!(matches!(planned, Ok(Planned::Parts(parts, Join::Whole)) if parts.len() == 1));
         let odd = request("MSET a 1 b");
-        let error = split(&table(), 0, lookup(odd.args(), None).unwrap(), odd.args(), Merge::AllOk);
+        let error = split(&table(), 0, lookup(odd.args()).unwrap(), odd.args(), Merge::AllOk);
         assert_eq!(error.err(), Some(Error::arity("mset")));
     }
 
     #[test]
     fn one_slot_or_none() {
         let rename = request("RENAME {t}a {t}b");
-        let found = lookup(rename.args(), None).unwrap();
+        let found = lookup(rename.args()).unwrap();
         assert!(one_slot(&table(), found, rename.args()).is_ok());
         let across = request("RENAME foo bar");
         assert_eq!(one_slot(&table(), found, across.args()), Err(Error::CROSS_SLOT));

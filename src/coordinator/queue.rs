@@ -3,17 +3,17 @@
 use super::gather::Gather;
 use crate::resp::{ArgsBuf, Output};
 use crate::server::Replies;
+use crate::stats::Moment;
 use bytes::BytesMut;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
-use std::time::Instant;
 
 /// Whom a reply belongs to.
 pub(super) enum Target {
     /// A client, whose request was forwarded as it was.
-    Client { replies: Rc<RefCell<Replies>>, place: u64, command: u16, started: Instant },
+    Client { replies: Rc<RefCell<Replies>>, place: u64, command: u16, started: Moment },
     /// A request with parts at several nodes.
     Part { gather: Rc<RefCell<Gather>>, index: usize },
     /// Nobody.
@@ -27,7 +27,7 @@ pub(super) struct InFlight {
     begin: u64,
     /// Where it ends.
     pub(super) end: u64,
-    pub(super) since: Instant,
+    pub(super) since: Moment,
     /// The database it is for.
     db: u8,
 }
@@ -50,7 +50,7 @@ impl Queue {
         &mut self,
         db: u8,
         preamble: usize,
-        since: Instant,
+        since: Moment,
         target: Target,
         encode: impl FnOnce(&mut BytesMut),
     ) {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn push(queue: &mut Queue, db: u8, request: &[u8]) {
-        queue.push(db, 0, Instant::now(), Target::Discard, |out| out.extend_from_slice(request));
+        queue.push(db, 0, Moment::now(), Target::Discard, |out| out.extend_from_slice(request));
     }
 
     /// Sends so many bytes, and answers all that was sent.

@@ -5,10 +5,10 @@ use super::dispatch::{Call, Outcome, Service, dispatch};
 use super::late::Late;
 use super::stream::Stream;
 use super::{Client, Replies, ReplyMode, Server, Session};
-use crate::command::{self, Found, lookup};
+use crate::command::{self, Found, Likely};
 use crate::config::Id;
 use crate::resp::{Decoded, Decoder, Error, Limits, Output, ProtocolError, Reply};
-use crate::stats::{WorkerStats, add};
+use crate::stats::{Moment, WorkerStats, add};
 use crate::store::Ahead;
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
@@ -84,8 +84,8 @@ struct Connection<S> {
     replies: Rc<RefCell<Replies>>,
     buf: BytesMut,
     decoder: Decoder,
-    /// The row of the latest request: the next one is often of the same.
-    likely: Option<Found>,
+    /// The command of the latest request: the next one is often of the same.
+    likely: Likely,
     /// There are whole requests in the buffer that could not be executed for lack of room for their replies.
     starved: bool,
     /// The request at the front can only be executed when no reply is missing.
@@ -109,7 +109,7 @@ pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, cli
         stream,
         buf: BytesMut::new(),
         decoder: Decoder::default(),
-        likely: None,
+        likely: Likely::default(),
         starved: false,
         wait: false,
         input_ended: false,
@@ -288,10 +288,9 @@ impl<S: Service> Connection<S> {
                 Err(error) => return BatchEnd::Error(error),
             };
             let args = self.decoder.args(&self.buf[at..], &decoded);
-            let found = (!args.is_empty()).then(|| lookup(args, self.likely));
+            let found = (!args.is_empty()).then(|| self.likely.lookup(args));
             let mut hint = 0;
             if let Some(Ok(found)) = found {
-                self.likely = Some(found);
                 hint = self.worker.service.hint(found, args);
             }
             let length = decoded.length;
@@ -307,7 +306,7 @@ impl<S: Service> Connection<S> {
         batch: &mut [Request],
         consumed: &mut usize,
         last: &mut Option<u16>,
-        start: &mut Instant,
+        start: &mut Moment,
         now: u64,
     ) -> bool {
         let worker = self.worker.clone();
@@ -346,8 +345,8 @@ impl<S: Service> Connection<S> {
                 }
                 if let (Outcome::Done { failed }, Some(id)) = (outcome, id) {
                     // The end of one command is the start of the next: one clock reading for each.
-                    let end = Instant::now();
-                    let ns = (end - *start).as_nanos() as u64;
+                    let end = Moment::now();
+                    let ns = end.ns_since(*start);
                     self.stats.executed(id, ns, failed);
                     worker.server.note_slow(ns, id, args, &self.session.client);
                     if worker.stats.is_looked_at() {
@@ -384,7 +383,7 @@ impl<S: Service> Connection<S> {
         let worker = self.worker.clone();
         let now = worker.server.now_us() / 1000;
         let mut batch = std::mem::take(&mut *worker.batch.borrow_mut());
-        let (mut consumed, mut last, mut start) = (0, None, Instant::now());
+        let (mut consumed, mut last, mut start) = (0, None, Moment::now());
         loop {
             let authenticated = self.session.authenticated;
             let end = self.decode_batch(&mut batch, consumed);

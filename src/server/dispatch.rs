@@ -4,12 +4,11 @@
 use super::{Queue, Replies, ReplyMode, Server, Session};
 use crate::command::{Found, Route, find, flag};
 use crate::resp::{Args, Error, Reply};
-use crate::stats::WorkerStats;
+use crate::stats::{Moment, WorkerStats};
 use crate::store::Ahead;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 const NOAUTH: Error = Error::new("NOAUTH Authentication required.");
 const NO_MULTI: Error = Error::new("ERR Command not allowed inside a transaction");
@@ -79,7 +78,7 @@ pub struct Call<'a> {
     /// The time, in milliseconds since 1970.
     pub now: u64,
     /// When the request was taken up.
-    pub started: Instant,
+    pub started: Moment,
     /// The worker's counters.
     pub stats: &'a Arc<WorkerStats>,
 }

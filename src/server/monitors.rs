@@ -88,7 +88,7 @@ mod tests {
         let server = Server::new(Role::Node, Config::default(), None, 1);
         let client = Clients::default().register(addr.into(), String::new(), 0);
         let (session, args) = (Session::new(client, &server), ArgsBuf::build(words));
-        let found = lookup(args.args(), None).unwrap();
+        let found = lookup(args.args()).unwrap();
         String::from_utf8(line(&session, found, args.args(), 1_339_518_083_007_412)).unwrap()
     }
 
@@ -116,7 +116,7 @@ mod tests {
         let session = Session::new(register(), &server);
         let show = |words: &[&[u8]]| {
             let args = ArgsBuf::build(words);
-            let found = lookup(args.args(), None).unwrap();
+            let found = lookup(args.args()).unwrap();
             monitors.show(&session, found, args.args(), || 0);
         };
         let taken = |client: &Client| {

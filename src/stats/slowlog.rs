@@ -128,7 +128,7 @@ mod tests {
 
     fn shown_of(words: &[&str]) -> Vec<String> {
         let args = ArgsBuf::build(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
-        let found = lookup(args.args(), None).unwrap();
+        let found = lookup(args.args()).unwrap();
         let shown = shown(found, args.args());
         shown.into_iter().map(|arg| String::from_utf8(arg).unwrap()).collect()
     }
@@ -162,7 +162,7 @@ mod tests {
         let client = crate::server::Clients::default().register("a:1".into(), String::new(), 0);
         for number in 0..5 {
             let args = ArgsBuf::build(&[b"GET", number.to_string().as_bytes()]);
-            let found = lookup(args.args(), None).unwrap();
+            let found = lookup(args.args()).unwrap();
             log.note(3, (number, 7), found, args.args(), &client);
         }
         let ids: Vec<u64> = log.latest(2).iter().map(|entry| entry.id).collect();
@@ -170,7 +170,7 @@ mod tests {
         log.reset();
         assert!(log.is_empty());
         let exec = ArgsBuf::build(&[b"EXEC"]);
-        log.note(3, (9, 7), lookup(exec.args(), None).unwrap(), exec.args(), &client);
+        log.note(3, (9, 7), lookup(exec.args()).unwrap(), exec.args(), &client);
         assert!(log.is_empty());
     }
 }
