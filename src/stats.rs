@@ -214,7 +214,12 @@ impl Stats {
     pub fn note_prefix(&self, prefix: &[u8], ns: u64) {
         let mut prefixes = self.prefixes.lock().unwrap_or_else(PoisonError::into_inner);
         let (known, other) = &mut *prefixes;
-        known.find(prefix).unwrap_or(other).record(ns);
+        known.find(prefix, Snapshot::count, |took| other.add(&took)).record(ns);
+    }
+
+    /// Begins anew to count commands up to one that is looked at for its prefix.
+    pub fn rearm(&self) {
+        self.workers.iter().for_each(|worker| worker.look_again(1));
     }
 
     /// How long commands took by the prefix of their key.

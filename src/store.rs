@@ -191,7 +191,8 @@ impl Store {
     /// Frees what has expired, a bounded number of keys at a time, evicts down to a limit that was lowered, and does a
     /// part of what operations have put off. Answers whether there is more to do at once.
     pub fn tick(&self, now: u64, expire: bool) -> bool {
-        let (mut more, mut large, mut reads, policy) = (false, 0, 0, self.budget.policy());
+        let (mut more, mut large, policy) = (false, 0, self.budget.policy());
+        let rearm = self.usage.take_rearm();
         for index in 0..SHARDS {
             let mut shard = self.lock(index);
             shard.follow(policy, &self.budget);
@@ -200,10 +201,14 @@ impl Store {
             }
             more |= shard.tidy(&self.budget);
             large += shard.large_bytes();
-            reads += shard.stats.hits + shard.stats.misses;
+            shard.tell_reads();
+            if rearm >> index & 1 == 1 {
+                shard.rearm();
+            }
         }
         self.reclaim.lock().unwrap_or_else(PoisonError::into_inner).note(large);
-        self.usage.fade(now, reads);
+        self.usage.fade(now);
+        self.confirm_big_keys(now);
         if policy != Policy::NoEviction {
             // From all shards alike, so that none loses keys that are newer than what others keep.
             for _ in 0..EVICTED_PER_TICK {
@@ -219,8 +224,16 @@ impl Store {
 
     /// Sets what is looked at in the uses of keys.
     pub fn watch(&self, settings: usage::Settings) {
-        self.usage.configure(settings);
-        (0..SHARDS).for_each(|index| self.lock(index).rearm());
+        if !self.usage.configure(settings) {
+            return;
+        }
+        for index in 0..SHARDS {
+            // In a transaction some are locked by who comes here.
+            match self.shards[index].try_lock() {
+                Ok(mut shard) => shard.rearm(),
+                Err(_) => self.usage.leave_rearm(1 << index),
+            }
+        }
     }
 
     /// When the next key expires, if any does.

@@ -255,3 +255,121 @@ fn the_curve_foretells_what_more_memory_gives() {
         assert!((foretold - real).abs() < 0.05, "{times}x: foretold {foretold:.3}, real {real:.3}");
     }
 }
+
+/// Commands that look at the whole server, while a transaction has keys locked: none may wait for itself.
+#[test]
+fn in_a_transaction_that_has_keys_locked() {
+    let nodes = [Server::node(&[]), Server::node(&[])];
+    let coordinator = Server::coordinator(&nodes.iter().collect::<Vec<_>>(), &[]);
+    for server in [&nodes[0], &coordinator] {
+        let mut conn = server.conn();
+        let lines = [
+            "CONFIG SET stats-sample-every 7 maxmemory 100mb",
+            "CONFIG SET stats-separator / stats-curve no slowlog-max-len 100",
+            "CONFIG RESETSTAT",
+            "INFO everything",
+            "MEMORY STATS",
+            "MEMORY DOCTOR",
+            "LATENCY LATEST",
+            "LATENCY DOCTOR",
+            "LATENCY HISTOGRAM",
+            "SLOWLOG GET",
+            "CLIENT LIST",
+            "DBSIZE",
+            "FLUSHALL",
+        ];
+        for line in lines {
+            conn.cmd("MULTI");
+            for queued in ["SET key 1", line, "GET key"] {
+                let reply = conn.cmd(queued);
+                // A coordinator queues only what it can send to one node or answer itself.
+                assert!(
+                    reply.text() == "QUEUED" || server.addr == coordinator.addr,
+                    "{queued}: {reply:?}"
+                );
+            }
+            let reply = conn.cmd("EXEC");
+            assert!(!failed(&reply) || server.addr == coordinator.addr, "{line}: {reply:?}");
+            assert!(!failed(&conn.cmd("GET key")), "after {line}");
+        }
+        conn.cmd("MULTI");
+        assert!(failed(&conn.cmd("LARDER STATS JSON")), "a report wants all shards");
+        assert!(failed(&conn.cmd("EXEC")));
+        assert!(number(&report(&mut conn), "/traffic/commands") > 1.0);
+    }
+}
+
+/// Reads are counted once, whoever asks at the same time.
+#[test]
+fn the_curve_counts_each_read_once() {
+    let node = Server::node(&["--workers", "2"]);
+    let load = |from: u32| {
+        let mut conn = node.conn();
+        move || {
+            for round in 0..40 {
+                many(&mut conn, (0..500).map(|n| format!("GET none:{from}:{round}:{n}")));
+            }
+        }
+    };
+    let mut threads: Vec<_> = (0..2).map(|from| std::thread::spawn(load(from))).collect();
+    for _ in 0..2 {
+        let mut conn = node.conn();
+        threads.push(std::thread::spawn(move || {
+            for _ in 0..50 {
+                report(&mut conn);
+            }
+        }));
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let report = report(&mut node.conn());
+    assert_eq!(number(&report, "/cache/misses"), 40_000.0);
+    assert_eq!(number(&report, "/curve/reads"), 40_000.0);
+    for point in report["curve"]["points"].as_array().unwrap() {
+        // What is not there is a miss in any memory, but for the error of the sample.
+        assert!(point["hit_ratio"].as_f64().unwrap() < 0.15, "{point}");
+    }
+}
+
+/// Keys that expire before anybody wants them take no memory from those that are wanted.
+#[test]
+fn the_curve_knows_of_expiry() {
+    let node = Server::node(&["--maxmemory", "10mb"]);
+    let mut conn = node.conn();
+    let value = "v".repeat(1000);
+    for round in 0..20 {
+        many(&mut conn, (0..2_000).map(|n| format!("SET short:{round}:{n} {value} PX 20")));
+        if round == 0 {
+            many(&mut conn, (0..2_000).map(|n| format!("SET hot:{n} 1")));
+        }
+        many(&mut conn, (0..2_000).map(|n| format!("GET hot:{n}")));
+    }
+    let report = report(&mut conn);
+    assert_eq!(number(&report, "/cache/evicted"), 0.0);
+    let points = report["curve"]["points"].as_array().unwrap();
+    let now = points.iter().find(|point| point["times"] == 1.0).unwrap();
+    assert!(now["hit_ratio"].as_f64().unwrap() > 0.97, "{now}");
+}
+
+/// What is deleted leaves its place among the biggest keys to others.
+#[test]
+fn big_keys_come_and_go() {
+    let node = Server::node(&[]);
+    let mut conn = node.conn();
+    let set = |conn: &mut Conn, key: &str, bytes: usize| {
+        conn.args(&[b"SET", key.as_bytes(), "x".repeat(bytes).as_bytes()]);
+    };
+    let names = |conn: &mut Conn| -> Vec<String> {
+        let report = report(conn);
+        let list = report["big-keys"].as_array().unwrap();
+        list.iter().map(|key| key["key"].as_str().unwrap().to_owned()).collect()
+    };
+    (0..40).for_each(|n| set(&mut conn, &format!("huge:{n}"), 300_000));
+    (0..40).for_each(|n| assert_eq!(conn.cmd(&format!("DEL huge:{n}")).int(), 1));
+    (0..5).for_each(|n| set(&mut conn, &format!("big:{n}"), 50_000 - n * 5_000));
+    assert_eq!(names(&mut conn), ["big:0", "big:1", "big:2", "big:3", "big:4"]);
+    conn.cmd("SELECT 1");
+    conn.cmd("FLUSHDB");
+    assert_eq!(names(&mut conn).len(), 5);
+    conn.cmd("FLUSHALL");
+    assert_eq!(names(&mut conn).len(), 0);
+}

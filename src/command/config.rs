@@ -79,6 +79,7 @@ pub(super) fn set(
     }
     if let Some(store) = cx.keyspace.store() {
         config.apply_to(store);
+        cx.server.stats.rearm();
     }
     cx.server.stats.set_tracking(config.is_on(Id::LatencyTracking));
     reply.ok();

@@ -219,7 +219,7 @@ pub static COMMANDS: &[Command] = &[
     local(("cluster", -2, 0, "3.0.0", "subcommand", "Answers that this server is not part of a Redis Cluster."), Group::Cluster, server::cluster),
     container(("larder", -2, ADMIN, "7.4.0", "subcommand", "What only Larder knows."), Group::Cluster, introspect::help, &[
         help("help"),
-        row(("stats", -2, ADMIN, "7.4.0", "[JSON | TEXT] [section [section ...]]", "Returns what is known of a server, or of a cluster: traffic, hits, commands, prefixes, hot keys and more."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::Report), Lock::None, larder::stats),
+        row(("stats", -2, ADMIN | NO_MULTI, "7.4.0", "[JSON | TEXT] [section [section ...]]", "Returns what is known of a server, or of a cluster: traffic, hits, commands, prefixes, hot keys and more."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::Report), Lock::None, larder::stats),
         local(("table", 4, ADMIN, "7.4.0", "hash coordinator", "A coordinator tells a node the hash of its slot table; the node refuses a second, different one."), Group::Cluster, larder::table),
     ]),
 ];

@@ -23,17 +23,20 @@ pub struct Census {
 }
 
 impl Store {
-    /// Takes a census; locks one shard after another. `now` is in milliseconds since 1970.
+    /// Takes a census; locks one shard after another, so that nobody who has one locked may call it. `now` is in milliseconds
+    /// since 1970.
     pub fn census(&self, now: u64) -> Census {
         let separator = self.usage.separator();
         let mut census = Census { exact: true, ..Census::default() };
-        let mut big: Vec<(u32, u8, Vec<u8>)> = Vec::new();
+        // First, lest what is gone keep others out.
+        self.confirm_big_keys(now);
+        let mut big: Vec<(u64, u8, Vec<u8>)> = Vec::new();
         for index in 0..SHARDS {
             let shard = self.lock(index);
-            let (visited, whole) = sample(&shard, now);
+            let (visited, whole) = sample(&shard);
             census.exact &= whole;
             let each = if whole { 1.0 } else { shard.index.len() as f64 / visited.len() as f64 };
-            for handle in visited {
+            for handle in visited.into_iter().filter(|handle| shard.is_live(*handle, now)) {
                 let (key, bytes) = (shard.entries.key(handle), shard.entries.charge(handle));
                 let prefix = separator.prefix_of(key);
                 let known =
@@ -48,7 +51,7 @@ impl Store {
                 sum.0 += each;
                 sum.1 += each * bytes as f64;
                 if self.usage.is_big(bytes) {
-                    big.push((bytes as u32, shard.entries.meta(handle).db(), key.to_vec()));
+                    big.push((bytes as u64, shard.entries.meta(handle).db(), key.to_vec()));
                 }
             }
         }
@@ -59,8 +62,13 @@ impl Store {
                 self.usage.note_big(Key { db, name: &name, hash }, bytes as usize);
             }
         }
-        census.biggest = self.usage.big_keys(|key| self.size_of(key, now));
+        census.biggest = self.usage.big_keys();
         census
+    }
+
+    /// Strikes out big keys that are not there any more, and notes how big the others are.
+    pub(super) fn confirm_big_keys(&self, now: u64) {
+        self.usage.confirm_big_keys(|key| self.size_of(key, now));
     }
 
     /// What a key is charged, if it is there; leaves no trace of the question.
@@ -73,17 +81,14 @@ impl Store {
     }
 }
 
-/// Entries of a shard, and whether these are all: from a random bucket on, as hashes have them, which is by chance.
-fn sample(shard: &Shard, now: u64) -> (Vec<u32>, bool) {
+/// Entries of a shard, overdue ones too, and whether these are all: from a random bucket on, as hashes have them, which is
+/// by chance.
+fn sample(shard: &Shard) -> (Vec<u32>, bool) {
     let whole = shard.index.len() <= KEYS_PER_SHARD;
     let start = if whole { 0 } else { fastrand::u32(..) };
     let (mut found, mut position, mut wrapped) = (Vec::new(), start, false);
     loop {
-        let next = shard.index.scan(position, &shard.entries, |handle| {
-            if shard.is_live(handle, now) {
-                found.push(handle);
-            }
-        });
+        let next = shard.index.scan(position, &shard.entries, |handle| found.push(handle));
         position = match next {
             Some(next) => next,
             None if wrapped || whole => break,

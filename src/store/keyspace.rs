@@ -135,7 +135,11 @@ impl<'a> Keyspace<'a> {
                 Use::Hit => &mut shard.stats.hits,
                 _ => &mut shard.stats.misses,
             } += 1;
-            shard.note_use(Key { db, name: key, hash }, what, now, budget);
+            let key = Key { db, name: key, hash };
+            match access {
+                Access::Read => shard.note_use(key, what, found, now, budget),
+                _ => shard.note_look(key, what),
+            }
         }
         let handle = found?;
         if access != Access::Peek {
@@ -150,11 +154,11 @@ impl<'a> Keyspace<'a> {
         let shard = self.shard(hash);
         let Some(handle) = shard.find(hash as u32, db, key, now, &store.budget) else {
             shard.stats.misses += 1;
-            shard.note_use(Key { db, name: key, hash }, Use::Miss, now, &store.budget);
+            shard.note_use(Key { db, name: key, hash }, Use::Miss, None, now, &store.budget);
             return None;
         };
         shard.stats.hits += 1;
-        shard.note_use(Key { db, name: key, hash }, Use::Hit, now, &store.budget);
+        shard.note_use(Key { db, name: key, hash }, Use::Hit, Some(handle), now, &store.budget);
         shard.touch(handle, false, now, &store.budget);
         Some(Value::Str(shard.entries.value(handle)))
     }
@@ -240,7 +244,7 @@ impl<'a> Keyspace<'a> {
             Expiry::At(at) if at <= now => shard.remove(handle, Some(hash as u32), budget),
             Expiry::At(at) => shard.set_expiry(hash as u32, handle, at, now, budget),
         }
-        if store.usage.is_tracked(hash) {
+        if expiry != Expiry::Keep && store.usage.is_tracked(hash) {
             let at = if let Expiry::At(at) = expiry { at } else { 0 };
             store.usage.track_expiry(Key { db, name: key, hash }, at);
         }
@@ -283,7 +287,7 @@ impl<'a> Keyspace<'a> {
     pub fn flush(&mut self, db: Option<u8>) {
         let Some(store) = self.store else { return };
         let (policy, budget) = (store.budget.policy(), &store.budget);
-        store.usage.flushed();
+        store.usage.flushed(db);
         let guards = self.guards.iter_mut();
         let old: Vec<Shard> = guards.filter_map(|shard| shard.flush(db, policy, budget)).collect();
         if old.iter().any(|shard| shard.index.len() > KEYS_DROPPED_MAX) {

@@ -70,6 +70,8 @@ pub struct Shard {
     pub(super) ages: Ages,
     /// Uses until one is looked at.
     pub(super) until: u32,
+    /// Reads that the curve was told of.
+    pub(super) told_reads: u64,
     pub(super) parts: Parts,
 }
 
@@ -103,6 +105,7 @@ impl Shard {
             dbs: [DbStats::default(); DATABASES],
             ages: Ages::default(),
             until: parts.usage.stride(),
+            told_reads: 0,
             parts,
         };
         shard.charge(budget);
@@ -389,6 +392,7 @@ impl Shard {
                 budget.release(old.charged);
                 self.stats = old.stats;
                 self.ages = old.ages.clone();
+                self.told_reads = old.told_reads;
                 self.stats.changes += old.index.len() as u64;
                 Some(old)
             }

@@ -14,6 +14,7 @@ pub(super) use curve::Found;
 pub use hot::HotKey;
 pub use prefix::{ByPrefix, OTHER, PrefixUse, Separator};
 
+use super::DATABASES;
 use big::BigKeys;
 use curve::Curve;
 use hot::HotKeys;
@@ -64,9 +65,10 @@ pub(super) struct Key<'a> {
 }
 
 impl Key<'_> {
-    /// Of the upper 16 bits of the hash it depends whether a key is tracked; the database goes into the others.
+    /// What the curve knows it by: its upper bits decide whether it is tracked, the lowest tell the database.
     fn id(self) -> u64 {
-        self.hash ^ u64::from(self.db).wrapping_mul(0x0000_9E37_79B9_7F4B) & 0x0000_FFFF_FFFF_FFFF
+        const DBS: u64 = DATABASES as u64;
+        self.hash / DBS * DBS + u64::from(self.db) % DBS
     }
 }
 
@@ -74,11 +76,13 @@ impl Key<'_> {
 pub struct Usage {
     sampled: AtomicU32,
     separator: AtomicU64,
-    /// Keys are tracked for the curve whose hash has upper 16 bits below this.
+    /// Keys are tracked for the curve whose hash lies below this.
     tracked_below: AtomicU32,
     /// Bytes from which on a key may be one of the biggest.
     big: AtomicU64,
     seen: Mutex<Seen>,
+    /// The shards that have yet to begin anew to count uses, as bits.
+    rearm: AtomicU32,
 }
 
 #[derive(Default)]
@@ -87,8 +91,8 @@ struct Seen {
     hot: HotKeys,
     big: BigKeys,
     curve: Curve,
-    /// Reads of the store when it was last looked, and reads that the curve is about: halved as it is.
-    reads: (u64, f64),
+    /// Reads that the curve is about: halved as it is.
+    reads: f64,
     hot_faded_ms: u64,
     curve_faded_ms: u64,
 }
@@ -112,15 +116,20 @@ impl Usage {
             tracked_below: AtomicU32::new(0),
             big: AtomicU64::new(BIG_BYTES_MIN),
             seen: Mutex::default(),
+            rearm: AtomicU32::new(0),
         };
         usage.configure(Settings { sampled: 64, curve: true, separator: Separator::default() });
         usage
     }
 
-    /// Sets what is to be looked at. Another separator, and whether the curve is wanted, begin anew.
-    pub fn configure(&self, settings: Settings) {
+    /// Sets what is to be looked at. What is looked at in another way than before begins anew. Answers whether uses are
+    /// to be counted by another number.
+    pub(super) fn configure(&self, settings: Settings) -> bool {
         let mut seen = self.seen();
-        self.sampled.store(settings.sampled, Relaxed);
+        let other = self.sampled.swap(settings.sampled, Relaxed) != settings.sampled;
+        if other {
+            seen.hot = HotKeys::default();
+        }
         if self.separator.swap(settings.separator.to_bits(), Relaxed)
             != settings.separator.to_bits()
         {
@@ -128,10 +137,21 @@ impl Usage {
         }
         if settings.curve != (self.tracked_below.load(Relaxed) > 0) {
             seen.curve = Curve::default();
-            seen.reads.1 = 0.0;
+            seen.reads = 0.0;
             self.tracked_below
                 .store(if settings.curve { seen.curve.threshold() } else { 0 }, Relaxed);
         }
+        other
+    }
+
+    /// The shards that have yet to begin anew to count uses, as bits; whoever takes them sees to it.
+    pub(super) fn take_rearm(&self) -> u32 {
+        if self.rearm.load(Relaxed) == 0 { 0 } else { self.rearm.swap(0, Relaxed) }
+    }
+
+    /// Leaves it to others to have these shards begin anew.
+    pub(super) fn leave_rearm(&self, shards: u32) {
+        self.rearm.fetch_or(shards, Relaxed);
     }
 
     /// What ends a key's prefix.
@@ -155,7 +175,7 @@ impl Usage {
     /// Whether the uses of the key with this hash go to the curve.
     #[inline]
     pub(super) fn is_tracked(&self, hash: u64) -> bool {
-        ((hash >> 48) as u32) < self.tracked_below.load(Relaxed)
+        curve::is_below(hash, self.tracked_below.load(Relaxed))
     }
 
     /// Whether a key that takes so many bytes may be one of the biggest.
@@ -191,13 +211,17 @@ impl Usage {
         let (curve, id) = (&mut seen.curve, key.id());
         match (what, found) {
             (Use::Hit | Use::Miss, found) => curve.read(id, found, now, limit),
-            (Use::Write, Some(found)) => curve.renew(id, &found, limit),
+            (Use::Write, Some(found)) => curve.renew(id, &found, now, limit),
             // Evicted here, it would stay where there is more memory.
             (Use::Write | Use::Evicted, _) => return,
         }
-        // It may have been turned off meanwhile.
-        let threshold = curve.threshold();
-        if self.tracked_below.load(Relaxed) > threshold {
+        self.follow(&seen);
+    }
+
+    /// Follows the curve's threshold, unless it was turned off meanwhile.
+    fn follow(&self, seen: &Seen) {
+        let (below, threshold) = (self.tracked_below.load(Relaxed), seen.curve.threshold());
+        if below != 0 && below != threshold {
             self.tracked_below.store(threshold, Relaxed);
         }
     }
@@ -212,12 +236,13 @@ impl Usage {
         self.seen().curve.forget(key.id());
     }
 
-    /// Tells that all keys are deleted.
-    pub(super) fn flushed(&self) {
+    /// Tells that all keys of a database, or of all, are deleted.
+    pub(super) fn flushed(&self, db: Option<u8>) {
         let mut seen = self.seen();
-        seen.curve.forget_all();
-        seen.big = BigKeys::default();
-        self.big.store(BIG_BYTES_MIN, Relaxed);
+        seen.curve.forget_all(db);
+        self.follow(&seen);
+        seen.big.flush(db);
+        self.big.store(seen.big.least().max(BIG_BYTES_MIN), Relaxed);
     }
 
     /// Notes a key that may be one of the biggest.
@@ -227,26 +252,39 @@ impl Usage {
         self.big.store(seen.big.least().max(BIG_BYTES_MIN), Relaxed);
     }
 
-    /// The biggest keys, as `size_of` confirms them.
-    pub(super) fn big_keys(&self, size_of: impl Fn(&BigKey) -> Option<u64>) -> Vec<BigKey> {
-        // Not under the lock: whoever writes holds a shard and waits for it.
-        let known = self.seen().big.clone();
-        let found = known.confirmed(size_of);
-        let mut seen = self.seen();
-        seen.big = found;
-        self.big.store(seen.big.least().max(BIG_BYTES_MIN), Relaxed);
-        seen.big.list()
+    /// The biggest keys.
+    pub(super) fn big_keys(&self) -> Vec<BigKey> {
+        self.seen().big.list()
     }
 
-    /// Lets what was seen fade with time; `reads` are those of the store since it began to count. Also to be called before
-    /// [`Usage::curve`], which tells of the reads that were known last.
-    pub fn fade(&self, now: u64, reads: u64) {
+    /// Keeps of the biggest keys those that `size_of` confirms.
+    pub(super) fn confirm_big_keys(&self, size_of: impl Fn(&BigKey) -> Option<u64>) {
+        // Not under the lock: whoever writes holds a shard and waits for it.
+        let known = self.seen().big.list();
+        if known.is_empty() {
+            return;
+        }
+        let sizes: Vec<Option<u64>> = known.iter().map(size_of).collect();
         let mut seen = self.seen();
-        let before = std::mem::replace(&mut seen.reads.0, reads);
-        // They begin anew after CONFIG RESETSTAT.
-        seen.reads.1 += reads.checked_sub(before).unwrap_or(reads) as f64;
+        for (key, size) in known.iter().zip(sizes) {
+            seen.big.correct(key, size);
+        }
+        self.big.store(seen.big.least().max(BIG_BYTES_MIN), Relaxed);
+    }
+
+    /// Takes note of so many more reads, of all keys.
+    pub(super) fn add_reads(&self, reads: u64) {
+        if reads > 0 {
+            self.seen().reads += reads as f64;
+        }
+    }
+
+    /// Lets what was seen fade with time.
+    pub(super) fn fade(&self, now: u64) {
+        let mut seen = self.seen();
         let is_due = |last: &mut u64, half_life: u64| {
-            let due = now.saturating_sub(*last) >= half_life;
+            // The clock may have been set back.
+            let due = now < *last || now - *last >= half_life;
             if due {
                 *last = now;
             }
@@ -257,7 +295,8 @@ impl Usage {
         }
         if is_due(&mut seen.curve_faded_ms, CURVE_HALF_LIFE_MS) {
             seen.curve.fade();
-            seen.reads.1 /= 2.0;
+            seen.reads /= 2.0;
+            self.follow(&seen);
         }
     }
 
@@ -279,9 +318,9 @@ impl Usage {
             return CurvePoints::default();
         }
         let sizes = CURVE_TIMES.map(|times| (memory as f64 * times) as u64);
-        let hits = seen.curve.hits(seen.reads.1, &sizes);
+        let hits = seen.curve.hits(seen.reads, &sizes);
         CurvePoints {
-            reads: seen.reads.1,
+            reads: seen.reads,
             tracked: seen.curve.tracked(),
             points: sizes.into_iter().zip(hits).collect(),
         }
@@ -293,7 +332,7 @@ impl Usage {
         seen.prefixes = Prefixes::default();
         seen.hot = HotKeys::default();
         seen.curve.reset();
-        seen.reads = (0, 0.0);
+        seen.reads = 0.0;
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -31,10 +31,11 @@ impl Report {
             ..Report::default()
         };
         if let Some(store) = &server.store {
-            let (budget, keyspace) = (&store.budget, store.lock_all(0, server.now_us() / 1000));
+            let budget = &store.budget;
+            let mut keyspace = store.lock_all(0, server.now_us() / 1000);
+            keyspace.tell_reads();
             let (stats, dbs, ages) = (keyspace.stats(), keyspace.db_stats(), keyspace.ages());
             drop(keyspace);
-            store.usage.fade(server.now_us() / 1000, stats.hits + stats.misses);
             report.cache = Cache {
                 keys: dbs.iter().map(|db| db.keys).sum(),
                 expires: dbs.iter().map(|db| db.expires).sum(),

@@ -54,11 +54,16 @@ impl Keyspace<'_> {
         self.shard(hash).stats
     }
 
+    /// Tells the curve of the reads in the locked shards up to now.
+    pub fn tell_reads(&mut self) {
+        self.guards.iter_mut().for_each(|shard| shard.tell_reads());
+    }
+
     /// Sets the counters of the locked shards to zero.
     pub fn reset_stats(&mut self) {
         for shard in &mut self.guards {
             shard.stats = ShardStats { changes: shard.stats.changes, ..ShardStats::default() };
-            shard.ages = Ages::default();
+            (shard.ages, shard.told_reads) = (Ages::default(), 0);
         }
         if let Some(store) = self.store {
             store.usage.reset();

@@ -19,7 +19,7 @@ pub struct BigKey {
 }
 
 /// The biggest keys. They may have been deleted or changed since.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct BigKeys {
     keys: Vec<BigKey>,
 }
@@ -47,16 +47,18 @@ impl BigKeys {
         if full { self.keys.iter().map(|key| key.bytes).min().unwrap_or(0) } else { 0 }
     }
 
-    /// Those that are still there, with their present sizes.
-    pub(super) fn confirmed(mut self, size_of: impl Fn(&BigKey) -> Option<u64>) -> Self {
-        self.keys.retain_mut(|key| match size_of(key) {
-            Some(bytes) => {
-                key.bytes = bytes;
-                true
-            }
-            None => false,
-        });
-        self
+    /// Corrects the size of a key; nothing if it is gone. Unless it was noted anew meanwhile.
+    pub(super) fn correct(&mut self, known: &BigKey, size: Option<u64>) {
+        let Some(at) = self.keys.iter().position(|key| key == known) else { return };
+        match size {
+            Some(bytes) => self.keys[at].bytes = bytes,
+            None => drop(self.keys.swap_remove(at)),
+        }
+    }
+
+    /// Strikes out the keys of a database, or all.
+    pub(super) fn flush(&mut self, db: Option<u8>) {
+        self.keys.retain(|key| db.is_some_and(|db| db != key.db));
     }
 
     /// The biggest first.
@@ -81,7 +83,13 @@ mod tests {
         }
         let list = big.list();
         assert_eq!((list.len(), list[0].bytes, list[31].bytes), (32, 999, 968));
-        let big = big.confirmed(|key| (key.bytes % 2 == 0).then_some(key.bytes * 10));
+        for key in big.list() {
+            big.correct(&key, (key.bytes % 2 == 0).then_some(key.bytes * 10));
+        }
         assert_eq!((big.list().len(), big.list()[0].bytes, big.least()), (16, 9980, 0));
+        big.flush(Some(0));
+        assert_eq!(big.list().len(), 16);
+        big.flush(Some(1));
+        assert_eq!(big.list().len(), 0);
     }
 }

@@ -9,13 +9,16 @@
 //! A write renews a key and a deletion forgets it, but neither is a read: a client that misses and then sets the key
 //! would not set it where it hits.
 
-use std::collections::HashMap;
+use crate::store::DATABASES;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Keys tracked at most, in 40 bytes or so each.
 const KEYS_MAX: usize = 4096;
+/// The bits of a hash by which keys are chosen: its upper ones.
+const CHOICE_BITS: u32 = 24;
 /// One key in 32 is tracked at most, so that tracking costs little: some 15 instructions a request.
-const THRESHOLD_MAX: u32 = 1 << 16 >> 5;
+const THRESHOLD_MAX: u32 = 1 << CHOICE_BITS >> 5;
 /// How many times the memory is looked at.
 pub(super) const REACH: u64 = 8;
 /// Bytes of the index for a key, beside what it is charged.
@@ -25,7 +28,13 @@ const STEPS: u32 = 16;
 const FIRST_BYTES: u64 = 1 << 10;
 const BUCKETS: usize = (STEPS * 40) as usize;
 
-/// A key that is tracked. Its identity is its hash, with its database mixed in.
+/// Whether a key with this hash is tracked below a threshold.
+#[inline]
+pub(super) fn is_below(hash: u64, threshold: u32) -> bool {
+    ((hash >> (64 - CHOICE_BITS)) as u32) < threshold
+}
+
+/// A key that is tracked.
 struct Tracked {
     /// Its place in the order of use.
     place: u32,
@@ -44,10 +53,15 @@ pub(in super::super) struct Found {
 
 /// Tracked keys and what was learnt of them.
 pub(super) struct Curve {
-    /// Keys are tracked whose upper 16 bits lie below.
+    /// Keys are tracked whose hash lies below, by [`is_below`].
     threshold: u32,
+    /// By hash, its remainder by [`DATABASES`] replaced by the database's number.
     keys: HashMap<u64, Tracked, BuildHasherDefault<Spread>>,
     order: Order,
+    /// Those that expire, by when.
+    expiring: BTreeSet<(u64, u64)>,
+    /// Keys have been forgotten because they were out of reach.
+    overflowed: bool,
     /// Reads by the memory from which on they hit, each counted as those it stands for.
     hits: Vec<f64>,
     reads: f64,
@@ -59,6 +73,8 @@ impl Default for Curve {
             threshold: THRESHOLD_MAX,
             keys: HashMap::default(),
             order: Order::default(),
+            expiring: BTreeSet::new(),
+            overflowed: false,
             hits: vec![0.0; BUCKETS],
             reads: 0.0,
         }
@@ -66,7 +82,7 @@ impl Default for Curve {
 }
 
 impl Curve {
-    /// Keys are tracked whose hash has upper 16 bits below this.
+    /// Keys are tracked whose hash lies below this.
     pub(super) fn threshold(&self) -> u32 {
         self.threshold
     }
@@ -78,33 +94,47 @@ impl Curve {
 
     /// How many keys one tracked key stands for.
     fn weight(&self) -> f64 {
-        65_536.0 / f64::from(self.threshold)
+        f64::from(1u32 << CHOICE_BITS) / f64::from(self.threshold)
     }
 
     /// Counts a read, of a memory of `limit` bytes.
     pub(super) fn read(&mut self, id: u64, found: Option<Found>, now: u64, limit: u64) {
         let weight = self.weight();
+        self.drop_due(now);
         let Some(key) = self.keys.get(&id) else {
-            match found {
-                // It was there before it was tracked: nothing is known of its last use.
-                Some(found) => self.renew(id, &found, limit),
-                None => self.reads += weight,
+            // One that was there before it was tracked says nothing; one that was forgotten was out of reach.
+            if found.is_none() || self.overflowed {
+                self.reads += weight;
+            }
+            if let Some(found) = found {
+                self.renew(id, &found, now, limit);
             }
             return;
         };
         self.reads += weight;
-        if key.expires_at != 0 && key.expires_at <= now {
-            return self.forget(id);
-        }
         let distance = self.order.bytes_from(key.place) as f64 * weight;
         self.hits[bucket(distance as u64)] += weight;
+        let same = |found: &Found| key.bytes == found.bytes as u64 + INDEX_BYTES;
+        if self.order.is_newest(key.place) && found.as_ref().is_none_or(same) {
+            return;
+        }
         // Evicted here, it is as it was where there is more memory.
         let (bytes, expires_at) = ((key.bytes - INDEX_BYTES) as usize, key.expires_at);
-        self.renew(id, &found.unwrap_or(Found { bytes, expires_at }), limit);
+        self.renew(id, &found.unwrap_or(Found { bytes, expires_at }), now, limit);
+    }
+
+    /// Forgets what has expired: it takes no memory any more, whoever else is read.
+    fn drop_due(&mut self, now: u64) {
+        while let Some(&(at, id)) = self.expiring.first()
+            && at <= now
+        {
+            self.forget(id);
+        }
     }
 
     /// Puts a key at the front of the order.
-    pub(super) fn renew(&mut self, id: u64, found: &Found, limit: u64) {
+    pub(super) fn renew(&mut self, id: u64, found: &Found, now: u64, limit: u64) {
+        self.drop_due(now);
         let (bytes, expires_at) = (found.bytes as u64 + INDEX_BYTES, found.expires_at);
         if self.order.is_full() {
             self.order.compact(|id, place| {
@@ -116,20 +146,32 @@ impl Curve {
         let place = self.order.push(id, bytes);
         if let Some(old) = self.keys.insert(id, Tracked { place, bytes, expires_at }) {
             self.order.take(old.place, old.bytes);
+            self.expiring.remove(&(old.expires_at, id));
+        }
+        if expires_at != 0 {
+            self.expiring.insert((expires_at, id));
         }
         if self.keys.len() > KEYS_MAX {
             self.narrow();
         }
-        while limit > 0 && self.order.total as f64 * self.weight() > (limit * REACH) as f64 {
+        let reach = limit as f64 * REACH as f64;
+        while self.keys.len() > KEYS_MAX
+            || (limit > 0 && self.order.total as f64 * self.weight() > reach)
+        {
             let Some(oldest) = self.order.oldest() else { break };
             self.forget(oldest);
+            self.overflowed = true;
         }
     }
 
     /// Notes when a key expires.
     pub(super) fn expire(&mut self, id: u64, expires_at: u64) {
         if let Some(key) = self.keys.get_mut(&id) {
+            self.expiring.remove(&(key.expires_at, id));
             key.expires_at = expires_at;
+            if expires_at != 0 {
+                self.expiring.insert((expires_at, id));
+            }
         }
     }
 
@@ -137,27 +179,41 @@ impl Curve {
     pub(super) fn forget(&mut self, id: u64) {
         if let Some(key) = self.keys.remove(&id) {
             self.order.take(key.place, key.bytes);
+            self.expiring.remove(&(key.expires_at, id));
         }
     }
 
-    /// All keys are deleted.
-    pub(super) fn forget_all(&mut self) {
+    /// All keys of a database, or of all, are deleted.
+    pub(super) fn forget_all(&mut self, db: Option<u8>) {
+        if let Some(db) = db {
+            return self.forget_where(|id| id % DATABASES as u64 == u64::from(db));
+        }
         self.keys.clear();
+        self.expiring.clear();
         self.order = Order::default();
+        (self.threshold, self.overflowed) = (THRESHOLD_MAX, false);
+    }
+
+    fn forget_where(&mut self, is_out: impl Fn(u64) -> bool) {
+        let out: Vec<u64> = self.keys.keys().copied().filter(|id| is_out(*id)).collect();
+        out.into_iter().for_each(|id| self.forget(id));
     }
 
     /// Lowers the threshold by an eighth.
     fn narrow(&mut self) {
-        self.threshold = (self.threshold - self.threshold / 8).max(2) - 1;
-        let out: Vec<u64> =
-            self.keys.keys().copied().filter(|id| (id >> 48) as u32 >= self.threshold).collect();
-        out.into_iter().for_each(|id| self.forget(id));
+        let threshold = (self.threshold - self.threshold / 8).max(2) - 1;
+        self.threshold = threshold;
+        self.forget_where(|id| !is_below(id, threshold));
     }
 
-    /// Halves what was counted, so that it tells of the present.
+    /// Halves what was counted, so that it tells of the present; and tracks more keys again where there are few.
     pub(super) fn fade(&mut self) {
         self.hits.iter_mut().for_each(|hits| *hits /= 2.0);
         self.reads /= 2.0;
+        if self.keys.len() < KEYS_MAX / 4 && self.threshold < THRESHOLD_MAX {
+            self.threshold = (self.threshold * 2).min(THRESHOLD_MAX);
+            self.overflowed = false;
+        }
     }
 
     /// Forgets what was counted, but not the keys.
@@ -223,7 +279,12 @@ impl Default for Order {
 
 impl Order {
     fn is_full(&self) -> bool {
-        self.ids.len() == PLACES
+        self.ids.len() >= PLACES
+    }
+
+    /// Whether nobody is behind this place.
+    fn is_newest(&self, place: u32) -> bool {
+        self.ids.len() == place as usize + 1
     }
 
     /// Puts a key behind all others.

@@ -32,9 +32,9 @@ fn tracked(requests: &[u32], limit: u64) -> Curve {
     let mut curve = Curve::default();
     for id in requests {
         let id = mix(u64::from(*id));
-        if (id >> 48) < u64::from(curve.threshold()) {
+        if is_below(id, curve.threshold()) {
             curve.read(id, None, 0, limit);
-            curve.renew(id, &found(0), limit);
+            curve.renew(id, &found(0), 0, limit);
         }
     }
     curve
@@ -84,7 +84,7 @@ fn what_is_out_of_reach_is_forgotten() {
 fn deletion_and_expiry_are_misses_everywhere() {
     let mut curve = Curve::default();
     for id in 0..3 {
-        curve.renew(id, &found(50), 0);
+        curve.renew(id, &found(50), 0, 0);
         curve.read(id, None, 10, 0);
     }
     curve.forget(0);
@@ -95,12 +95,54 @@ fn deletion_and_expiry_are_misses_everywhere() {
     // Three before; then one was deleted, one expires no more, one is overdue.
     let hits = curve.hits(curve.reads, &[1 << 30])[0] / curve.weight();
     assert_eq!((hits, curve.reads / curve.weight()), (4.0, 6.0));
-    assert_eq!(curve.tracked(), 1);
+    assert_eq!((curve.tracked(), curve.expiring.len()), (1, 0));
     curve.fade();
     assert_eq!(curve.hits(curve.reads, &[1 << 30])[0] / curve.weight(), 2.0);
     curve.reset();
-    curve.forget_all();
+    curve.forget_all(Some(3));
+    assert_eq!(curve.tracked(), 1);
+    curve.forget_all(Some(1));
     assert_eq!((curve.hits(0.0, &[1 << 30])[0], curve.tracked()), (0.0, 0));
+}
+
+/// A small set of keys that are read again and again, among many that expire before anybody wants them.
+#[test]
+fn what_has_expired_takes_no_memory() {
+    let mut curve = Curve::default();
+    for now in 0..2_000 {
+        for hot in 0..3 {
+            curve.read(hot, None, now, 0);
+            curve.renew(hot, &found(0), now, 0);
+        }
+        for number in 0..10 {
+            curve.renew(1000 + now * 10 + number, &found(now + 5), now, 0);
+        }
+    }
+    // No more than fifty of those are alive at once.
+    let memory = (60.0 * ITEM as f64 * curve.weight()) as u64;
+    let ratio = curve.hits(curve.reads, &[memory])[0] / curve.reads;
+    assert!(ratio > 0.99 && curve.tracked() <= 63, "{ratio} {}", curve.tracked());
+}
+
+#[test]
+fn however_many_keys_there_are_the_bounds_hold() {
+    let mut curve = Curve::default();
+    // As many keys as would be tracked of thousands of millions, one after another.
+    for id in 0..200_000u64 {
+        let id = mix(id) >> 20;
+        curve.read(id, None, 0, 0);
+        curve.renew(id, &found(id % 7 + 1_000_000), 0, 0);
+        assert!(curve.tracked() <= KEYS_MAX && curve.order.ids.len() <= PLACES);
+    }
+    assert!(curve.threshold() < 2_000, "{}", curve.threshold());
+    for _ in 0..20 {
+        curve.forget_where(|_| true);
+        curve.fade();
+    }
+    assert_eq!(curve.threshold(), THRESHOLD_MAX);
+    curve.narrow();
+    curve.forget_all(None);
+    assert_eq!(curve.threshold(), THRESHOLD_MAX);
 }
 
 #[test]

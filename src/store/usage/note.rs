@@ -21,22 +21,35 @@ impl Shard {
         &mut self,
         key: Key<'_>,
         what: Use,
+        handle: Option<u32>,
         now: u64,
         budget: &Budget,
     ) {
+        self.note_look(key, what);
+        if self.parts.usage.is_tracked(key.hash) {
+            self.track(key, what, handle, now, budget);
+        }
+    }
+
+    /// Notes that a key was asked about, which is no use of it to the policies.
+    #[inline]
+    pub(in crate::store) fn note_look(&mut self, key: Key<'_>, what: Use) {
         if self.is_looked_at() {
             self.parts.usage.count(key, what);
-        }
-        if self.parts.usage.is_tracked(key.hash) {
-            self.track(key, what, now, budget);
         }
     }
 
     #[cold]
-    fn track(&self, key: Key<'_>, what: Use, now: u64, budget: &Budget) {
+    fn track(&self, key: Key<'_>, what: Use, handle: Option<u32>, now: u64, budget: &Budget) {
         let entries = &self.entries;
-        let found = self.index.find(key.hash as u32, |handle| entries.is(handle, key.db, key.name));
-        let found = found.map(|handle| Found {
+        let handle = match what {
+            // Entries may have moved since it was written.
+            Use::Write => {
+                self.index.find(key.hash as u32, |handle| entries.is(handle, key.db, key.name))
+            }
+            _ => handle,
+        };
+        let found = handle.map(|handle| Found {
             bytes: entries.charge(handle),
             expires_at: entries.expires_at(handle),
         });
@@ -52,7 +65,7 @@ impl Shard {
         now: u64,
         budget: &Budget,
     ) {
-        self.note_use(key, Use::Write, now, budget);
+        self.note_use(key, Use::Write, None, now, budget);
         if self.parts.usage.is_big(bytes) {
             self.parts.usage.note_big(key, bytes);
         }
@@ -61,5 +74,11 @@ impl Shard {
     /// Begins anew to count uses up to one that is looked at.
     pub(in crate::store) fn rearm(&mut self) {
         self.until = self.parts.usage.stride();
+    }
+
+    /// Tells of the reads since it was last asked.
+    pub(in crate::store) fn tell_reads(&mut self) {
+        let all = self.stats.hits + self.stats.misses;
+        self.parts.usage.add_reads(all - std::mem::replace(&mut self.told_reads, all));
     }
 }

@@ -96,8 +96,15 @@ impl<T> Default for ByPrefix<T> {
 }
 
 impl<T: Default> ByPrefix<T> {
-    /// What is kept for this prefix; `None` if it has no place yet and there are too many.
-    pub fn find(&mut self, prefix: &[u8]) -> Option<&mut T> {
+    /// What is kept for this prefix. Where there are too many a new one takes the place of the one that weighs least, for
+    /// which what was kept goes to `leave`: what is used much is found, and nothing is lost from the sums (Space-Saving,
+    /// Metwally et al., ICDT 2005, without its inherited counts).
+    pub fn find(
+        &mut self,
+        prefix: &[u8],
+        weight: impl Fn(&T) -> u64,
+        leave: impl FnOnce(T),
+    ) -> &mut T {
         let at = match self.0.iter().position(|(known, _)| **known == *prefix) {
             Some(0) => 0,
             Some(at) => {
@@ -108,9 +115,14 @@ impl<T: Default> ByPrefix<T> {
                 self.0.push((prefix.into(), T::default()));
                 self.0.len() - 1
             }
-            None => return None,
+            None => {
+                let least = (0..self.0.len()).min_by_key(|&at| weight(&self.0[at].1)).unwrap_or(0);
+                let before = std::mem::replace(&mut self.0[least], (prefix.into(), T::default()));
+                leave(before.1);
+                least
+            }
         };
-        Some(&mut self.0[at].1)
+        &mut self.0[at].1
     }
 
     /// What is kept, by prefix.
@@ -119,9 +131,7 @@ impl<T: Default> ByPrefix<T> {
     }
 }
 
-/// The prefixes that are used. Where there are too many a new one takes the place of the one that was used least, whose
-/// counts go to [`OTHER`]: what is used much is found, and nothing is lost from the sums (Space-Saving, Metwally et al.,
-/// ICDT 2005, without its inherited counts).
+/// The prefixes that are used.
 #[derive(Default)]
 pub(super) struct Prefixes {
     uses: ByPrefix<PrefixUse>,
@@ -130,27 +140,14 @@ pub(super) struct Prefixes {
 
 impl Prefixes {
     pub(super) fn count(&mut self, prefix: &[u8], what: Use, n: u64) {
-        let uses = match self.uses.find(prefix) {
-            Some(uses) => uses,
-            None => self.replace_least(prefix),
-        };
+        let other = &mut self.other;
+        let uses = self.uses.find(prefix, PrefixUse::total, |uses| other.add(&uses));
         *match what {
             Use::Hit => &mut uses.hits,
             Use::Miss => &mut uses.misses,
             Use::Write => &mut uses.writes,
             Use::Evicted => &mut uses.evicted,
         } += n;
-    }
-
-    fn replace_least(&mut self, prefix: &[u8]) -> &mut PrefixUse {
-        match self.uses.0.iter_mut().min_by_key(|(_, uses)| uses.total()) {
-            Some((least, uses)) => {
-                self.other.add(uses);
-                (*least, *uses) = (prefix.into(), PrefixUse::default());
-                uses
-            }
-            None => &mut self.other,
-        }
     }
 
     pub(super) fn list(&self) -> Vec<(Vec<u8>, PrefixUse)> {
