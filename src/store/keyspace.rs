@@ -60,6 +60,8 @@ pub struct Keyspace<'a> {
     /// In index order, those of the shards whose bits are set in `locked`.
     guards: SmallVec<[MutexGuard<'a, Shard>; 1]>,
     locked: u32,
+    /// Where the guard of each locked shard is: quicker to look up than to count bits.
+    places: [u8; SHARDS],
     /// Where a key lies whose hash is known, and the hash: the same key is often used several times.
     known: (*const u8, usize, u64),
     /// The database that keys are looked up in.
@@ -76,7 +78,12 @@ impl<'a> Keyspace<'a> {
         db: u8,
         now: u64,
     ) -> Self {
-        Keyspace { store, guards, locked, known: (std::ptr::null(), 0, 0), db, now }
+        let (mut places, mut rest) = ([0; SHARDS], locked);
+        for place in 0..guards.len() {
+            places[rest.trailing_zeros() as usize % SHARDS] = place as u8;
+            rest &= rest.wrapping_sub(1);
+        }
+        Keyspace { store, guards, locked, places, known: (std::ptr::null(), 0, 0), db, now }
     }
 
     /// Whether the shard of the key with this hash is locked.
@@ -105,7 +112,7 @@ impl<'a> Keyspace<'a> {
 
     /// The place of a locked shard among the guards.
     fn rank(&self, index: usize) -> usize {
-        (self.locked & ((1 << index) - 1)).count_ones() as usize
+        self.places[index].into()
     }
 
     /// Remembers the hash of a key for as long as the key stays where it is.
