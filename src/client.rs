@@ -18,7 +18,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use connection::Connection;
 use format::Style;
@@ -73,7 +73,8 @@ fn exit_code(done: Result<bool>) -> Result<ExitCode> {
         Ok(false) => Ok(ExitCode::FAILURE),
         // Whoever reads the output has seen enough: `larder client ... | head`.
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(error),
+        // A server's own words may be in it.
+        Err(error) => Err(anyhow!(paint::harmless(&format!("{error:#}")))),
     }
 }
 
@@ -144,6 +145,7 @@ fn execute(
     if !connection.will_answer(args) {
         return Ok(true);
     }
+    let for_people = style == Style::Pretty;
     let style = if format::is_text(args) { Style::Text } else { style };
     let goes_on = ["subscribe", "psubscribe", "ssubscribe", "monitor"]
         .iter()
@@ -159,7 +161,12 @@ fn execute(
             }
             bail!("{} closed the connection before it answered", connection.addr());
         };
-        out.write_all(&format::reply(&reply, style))?;
+        let text = format::reply(&reply, style);
+        if for_people {
+            out.write_all(paint::harmless_lines(&text).as_bytes())?;
+        } else {
+            out.write_all(&text)?;
+        }
         out.flush()?;
         any = true;
         let is_push = matches!(reply, Reply::Push(_));
@@ -197,6 +204,12 @@ mod tests {
         assert_eq!(split("GET", true, &["k"]), "127.0.0.1:6379 GET k");
         assert_eq!(split("stats", true, &[]), "127.0.0.1:6379 stats");
         assert_eq!(split("localhost", true, &["get", "k"]), "localhost get k");
+    }
+
+    #[test]
+    fn errors_cannot_control_the_terminal() {
+        let error = exit_code(Err(anyhow!("ERR \x1b[2J").context("h:1\u{9b}2J"))).unwrap_err();
+        assert_eq!(format!("{error:#}"), "h:1·2J: ERR ·[2J");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use crate::util::{Server, free_port, larder, terminal, wait_for};
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -156,6 +158,38 @@ fn what_is_wrong_and_what_to_do() {
     shown(&[&node.addr, "--password", "secret"]);
     let by_environment = larder(&["stats", &node.addr]).env("LARDER_PASSWORD", "secret").output();
     assert!(by_environment.unwrap().status.success());
+}
+
+/// A server that answers this, whatever it is asked.
+fn answering(reply: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut request = [0; 1024];
+        for mut stream in listener.incoming().flatten() {
+            while stream.read(&mut request).is_ok_and(|read| read > 0) {
+                stream.write_all(reply).unwrap();
+            }
+        }
+    });
+    addr
+}
+
+#[test]
+fn a_server_cannot_control_the_terminal() {
+    let addr = answering(b"-BAD \x1b[2J\xc2\x9b2J\x7f\r\n");
+    for args in [&[addr.as_str()][..], &["--watch", &addr], &[&addr, "-a", "x"]] {
+        assert!(complaint(args).contains(": BAD ·[2J·2J·\n"), "{}", complaint(args));
+    }
+    let addr = answering(b"+OK \x1b[2J\xc2\x9b2J\x7f\r\n");
+    let seen = terminal::dialogue(&larder(&["client", &addr, "get", "k"]), &[]);
+    assert!(seen.raw.contains("OK ·[2J·2J·"), "{:?}", seen.raw);
+    let addr = answering(b"$28\r\n{\"server\":{\"version\":\"\xc2\x9b\x7f\"}}\r\n");
+    assert!(shown(&[&addr]).contains("version ··,"));
+    for args in [&["--json"][..], &["--json", "--watch", "0.1", "--count", "2"]] {
+        let out = shown(&[&[addr.as_str()], args].concat());
+        assert!(out.contains(r#""\u009b\u007f""#), "{out:?}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use redis_protocol::resp2::{encode, types::BytesFrame};
 
 use super::Options;
+use super::paint::harmless;
 use super::reply::{self, Reply};
 use super::socket::{Socket, reason};
 use super::state::State;
@@ -112,7 +113,7 @@ impl Connection {
         if self.state.resp3
             && let Some(refusal) = self.refusal(vec![b"HELLO".to_vec(), b"3".to_vec()])?
         {
-            eprintln!("RESP3 was refused, RESP2 is used: {refusal}");
+            eprintln!("RESP3 was refused, RESP2 is used: {}", harmless(&refusal));
             self.state.resp3 = false;
         }
         if self.state.db != 0 {

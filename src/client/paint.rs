@@ -65,6 +65,18 @@ pub(super) fn terminal_size() -> (usize, usize) {
     }
 }
 
+/// A text without characters that control the terminal.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
+}
+
+/// The same of lines of text.
+pub(super) fn harmless_lines(text: &[u8]) -> String {
+    let layout = |c| matches!(c, '\n' | '\r' | '\t');
+    let text = String::from_utf8_lossy(text);
+    text.chars().map(|c| if c.is_control() && !layout(c) { '·' } else { c }).collect()
+}
+
 /// A line of text in pieces.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Line {
@@ -78,8 +90,7 @@ impl Line {
 
     /// With a text behind it. What a server sent must not control the terminal.
     pub(super) fn add(mut self, style: Style, text: &str) -> Line {
-        let text = text.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
-        self.pieces.push((style, text));
+        self.pieces.push((style, harmless(text)));
         self
     }
 
@@ -183,6 +194,12 @@ mod tests {
         assert_eq!(line().fit(5).paint(false), "node…");
         assert_eq!(line().fit(0).paint(false), "");
         assert_eq!(Line::of(Style::Plain, "日本語").fit(4).paint(false), "日…", "wide letters");
+    }
+
+    #[test]
+    fn nothing_controls_the_terminal() {
+        assert_eq!(harmless("\x1b[2J\u{9b}2J\x7f\r\n 日本"), "·[2J·2J··· 日本");
+        assert_eq!(harmless_lines(b"a\tb\r\n\x1b[2J\x9b2J\xc2\x9b"), "a\tb\r\n·[2J\u{fffd}2J·");
     }
 
     #[test]

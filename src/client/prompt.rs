@@ -79,7 +79,7 @@ fn answer(connection: &mut Connection, line: &str) -> Result<bool> {
         if error.is::<io::Error>() {
             return Err(error);
         }
-        writeln!(out, "{error:#}")?;
+        writeln!(out, "{}", paint::harmless(&format!("{error:#}")))?;
     }
     Ok(true)
 }

@@ -62,11 +62,10 @@ impl By {
 /// # Errors
 /// When the server can't be reached, refuses the login or does not tell.
 pub fn run(options: &Options, view: &View) -> Result<ExitCode> {
-    let connection = Connection::open(options)?;
-    let done = match view.watch {
+    let done = Connection::open(options).and_then(|connection| match view.watch {
         Some(interval) => watch::run(connection, view, interval),
         None => once(connection, view).map(|()| true),
-    };
+    });
     super::exit_code(done)
 }
 

@@ -12,7 +12,7 @@ use super::super::paint::{self, Look};
 use super::live::{self, Live};
 use super::screen::{Screen, Wish};
 use super::source::{Answer, Source};
-use super::{By, View, view};
+use super::{By, View, json, view};
 
 /// Lines between two headings.
 const LINES: usize = 20;
@@ -101,7 +101,7 @@ fn in_lines(mut live: Live, samples: Receiver<Sample>, by: Option<By>, count: u6
         live.take(when, answer.map(|answer| answer.report));
         let mut out = io::stdout().lock();
         match (live.last(), by) {
-            (Err(why), _) => eprintln!("larder: {why}"),
+            (Err(why), _) => eprintln!("larder: {}", paint::harmless(why)),
             (Ok(last), Some(_)) => {
                 let look = Look::of_stdout();
                 let lines = view::whole(&last.report, by, look.width);
@@ -126,9 +126,9 @@ fn as_json(first: &Answer, samples: Receiver<Sample>, count: u64) -> Result<bool
     let mut write = |answer: Result<&Answer, &Error>| {
         good = answer.is_ok();
         match answer {
-            Ok(answer) => writeln!(io::stdout(), "{}", answer.json),
+            Ok(answer) => writeln!(io::stdout(), "{}", json::flat(&answer.json)),
             Err(why) => {
-                eprintln!("larder: {why:#}");
+                eprintln!("larder: {}", paint::harmless(&format!("{why:#}")));
                 Ok(())
             }
         }
