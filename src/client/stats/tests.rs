@@ -238,6 +238,7 @@ fn later() -> Report {
         node.cache.hits += 6_000;
         node.cache.misses += 2_000;
         node.cache.evicted += 25;
+        node.commands_per_s = 5_000;
         (0..10_000).for_each(|_| node.latency.histogram.record(1000));
     }
     report.commands[0].calls += 20_000;
