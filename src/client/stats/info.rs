@@ -1,4 +1,4 @@
-//! A report made of the text of INFO, which any redis-server gives.
+//! A report made of the text of INFO, which any redis-server gives, and a Larder that is too old for reports.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -9,6 +9,7 @@ use crate::stats::report::{Answering, Cache, CommandReport, Latency, Report, Tra
 pub(super) fn report(addr: &str, info: &str) -> Report {
     let lines = info.lines().filter_map(|line| line.split_once(':'));
     let fields = Fields(lines.clone().collect());
+    let is_larder = fields.0.contains_key("larder_version");
     let (mut keys, mut expires) = (0, 0);
     for (_, line) in lines.clone().filter(|(name, _)| is_database(name)) {
         let database = pairs(line);
@@ -20,8 +21,8 @@ pub(super) fn report(addr: &str, info: &str) -> Report {
     });
     Report {
         server: Answering {
-            role: "redis-server".to_owned(),
-            version: fields.text("redis_version"),
+            role: fields.0.get("larder_role").unwrap_or(&"redis-server").trim().to_owned(),
+            version: fields.text(if is_larder { "larder_version" } else { "redis_version" }),
             addr: addr.to_owned(),
             run_id: fields.text("run_id"),
             process_id: fields.number("process_id"),
@@ -143,6 +144,13 @@ mod tests {
         assert_eq!((get.calls, get.failed, get.latency.sum_us), (100, 4, 250.0));
         assert_eq!((get.latency.p50_us, get.latency.p999_us), (1.003, 20.095));
         assert_eq!(report.errors["WRONGTYPE"], 4);
+    }
+
+    #[test]
+    fn an_old_larder_says_what_it_is() {
+        let server =
+            report("h:1", &format!("{REDIS}larder_version:0.1.0\r\nlarder_role:node\r\n")).server;
+        assert_eq!((server.role.as_str(), server.version.as_str()), ("node", "0.1.0"));
     }
 
     #[test]

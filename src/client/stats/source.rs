@@ -1,4 +1,4 @@
-//! Asks a server for its report; one that knows no LARDER for its INFO.
+//! Asks a server for its report; one that knows no LARDER STATS for its INFO.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -20,7 +20,7 @@ pub(super) struct Answer {
 /// A server that is asked again and again.
 pub(super) struct Source {
     connection: Connection,
-    /// It is not one of Larder's: to ask it for what it does not know would count as an error of its.
+    /// It is not one of Larder's, or an old one: to ask it for what it does not know would count as an error of its.
     foreign: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn ask(connection: &mut Connection) -> Result<Answer> {
     report(connection)?.map_or_else(|| made_of_info(connection), Ok)
 }
 
-/// None of a server that knows no LARDER.
+/// None of a server that knows no LARDER STATS.
 fn report(connection: &mut Connection) -> Result<Option<Answer>> {
     let reply = connection.ask(&["LARDER", "STATS", "JSON"])?;
     if is_unknown(&reply) {
@@ -64,9 +64,10 @@ fn made_of_info(connection: &mut Connection) -> Result<Answer> {
     Ok(Answer { json: serde_json::to_value(&report)?, report })
 }
 
-/// Whether it is not one of Larder's servers.
+/// Whether it is not one of Larder's servers, or one from before there were reports.
 fn is_unknown(reply: &Reply) -> bool {
-    matches!(reply, Reply::Error(text) if text.starts_with(b"ERR unknown command"))
+    let Reply::Error(text) = reply else { return false };
+    text.starts_with(b"ERR unknown command") || text.starts_with(b"ERR unknown subcommand")
 }
 
 fn text(addr: &str, reply: &Reply) -> Result<String> {
@@ -81,4 +82,18 @@ fn text(addr: &str, reply: &Reply) -> Result<String> {
         ""
     };
     bail!("{addr} gives no statistics: {text}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gives_no_report_is_asked_for_info() {
+        let is_unknown = |text: &'static str| is_unknown(&Reply::Error(text.into()));
+        assert!(is_unknown("ERR unknown command 'LARDER', with args beginning with: 'STATS' "));
+        assert!(is_unknown("ERR unknown subcommand 'STATS'. Try LARDER HELP."));
+        assert!(!is_unknown("NOAUTH Authentication required."));
+        assert!(!super::is_unknown(&Reply::Bulk("ERR unknown command".into())));
+    }
 }
