@@ -166,6 +166,15 @@ evicted            0  0 expired
 }
 
 #[test]
+fn keys_that_are_evicted_at_once() {
+    let mut report = sample();
+    (report.ages.p10_s, report.ages.p50_s, report.ages.p90_s) = (0, 0, 2);
+    let text = page(&report, None, 100);
+    let expected = "Evicted keys had not been used for less than a second (median; p10 less than a second, p90 2 s).\n";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
 fn keys_cannot_control_the_terminal() {
     let mut report = Report::default();
     let key = "\x1b[2J\u{9b}2J\n日本語".repeat(20);

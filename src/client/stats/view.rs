@@ -149,7 +149,9 @@ fn ages(report: &Report, width: usize) -> Vec<Line> {
     if ages.count == 0 {
         return Vec::new();
     }
-    let [p10, p50, p90] = [ages.p10_s, ages.p50_s, ages.p90_s].map(duration);
+    let age =
+        |seconds| if seconds == 0 { "less than a second".to_owned() } else { duration(seconds) };
+    let [p10, p50, p90] = [ages.p10_s, ages.p50_s, ages.p90_s].map(age);
     let text = format!("Evicted keys had not been used for {p50} (median; p10 {p10}, p90 {p90}).");
     wrap(Style::Plain, &text, width)
 }
