@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, A
 use std::sync::{Arc, Mutex, PoisonError};
 
 const NO_COMMAND: u16 = u16::MAX;
-/// Bytes that a client may leave untaken when it is sent more without having asked (MONITOR).
+/// Bytes that a client may leave untaken before it is sent more without having asked (MONITOR).
 const PUSHED_BYTES_MAX: u64 = 64 << 20;
 
 /// What everybody may know of a connection. Only its own worker writes the figures.
@@ -108,8 +108,9 @@ impl Client {
     /// Notes how many bytes of replies it has not taken, and closes the connection if these are more than it may be owed
     /// or have been for too long.
     pub(super) fn note_owed(&self, bytes: usize, limit: OutputLimit, now: u64) {
-        let bytes = bytes as u64;
-        self.output_buffer.store(bytes, Relaxed);
+        self.output_buffer.store(bytes as u64, Relaxed);
+        // What was pushed to one that takes everything is on its way.
+        let bytes = if bytes == 0 { 0 } else { self.buffers().1 };
         let over = limit.soft > 0 && bytes >= limit.soft;
         let since = match self.owed_since_ms.load(Relaxed) {
             _ if !over => 0,
@@ -125,7 +126,7 @@ impl Client {
     /// Closes the connection if it has been owed too much for too long.
     pub(super) fn check_owed(&self, limit: OutputLimit, now: u64) {
         let since = self.owed_since_ms.load(Relaxed);
-        let bytes = self.output_buffer.load(Relaxed);
+        let bytes = self.buffers().1;
         let over = since > 0 && limit.soft > 0 && bytes >= limit.soft;
         if over && now.saturating_sub(since) > limit.soft_s * 1000 {
             self.close_for_owing(bytes);
@@ -133,15 +134,17 @@ impl Client {
     }
 
     /// Hands the client bytes that answer no request of its own, from any worker; its connection sends them behind the
-    /// replies that are due. Whoever leaves [`PUSHED_BYTES_MAX`] untaken is closed.
-    pub(crate) fn push(&self, bytes: &[u8]) {
+    /// replies that are due. Whoever has left [`PUSHED_BYTES_MAX`] untaken is closed; however many come at once, they
+    /// are not yet left.
+    pub(crate) fn push(&self, head: &[u8], rest: &[u8]) {
         if self.is_killed() {
             return;
         }
         let mut pushed = self.pushed.lock().unwrap_or_else(PoisonError::into_inner);
-        let owed = self.output_buffer.load(Relaxed) + (pushed.len() + bytes.len()) as u64;
-        if owed > PUSHED_BYTES_MAX {
+        let owed = self.output_buffer.load(Relaxed) + pushed.len() as u64;
+        if owed >= PUSHED_BYTES_MAX {
             *pushed = BytesMut::new();
+            self.pushed_len.store(0, Relaxed);
             tracing::warn!(
                 client = self.addr,
                 owed,
@@ -149,7 +152,8 @@ impl Client {
             );
             return self.kill();
         }
-        pushed.extend_from_slice(bytes);
+        pushed.extend_from_slice(head);
+        pushed.extend_from_slice(rest);
         self.pushed_len.store(pushed.len(), Relaxed);
         drop(pushed);
         self.waker.wake();
@@ -233,9 +237,10 @@ impl Client {
         now.saturating_sub(self.active_ms.load(Relaxed))
     }
 
-    /// Bytes of requests that are not executed and of replies that are not sent.
+    /// Bytes of requests that are not executed, and of replies and of what was pushed that are not sent.
     pub fn buffers(&self) -> (u64, u64) {
-        (self.query_buffer.load(Relaxed), self.output_buffer.load(Relaxed))
+        let pushed = self.pushed_len.load(Relaxed) as u64;
+        (self.query_buffer.load(Relaxed), self.output_buffer.load(Relaxed) + pushed)
     }
 
     /// The line of CLIENT LIST, without a line break.
@@ -278,8 +283,8 @@ impl Client {
 
     /// Bytes in its buffers.
     pub fn buffered(&self) -> u64 {
-        let own = self.query_buffer.load(Relaxed) + self.output_buffer.load(Relaxed);
-        own + self.pushed_len.load(Relaxed) as u64
+        let (query, output) = self.buffers();
+        query + output
     }
 
     fn text(&self) -> std::sync::MutexGuard<'_, Text> {
@@ -370,6 +375,38 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_pushed_is_bounded_and_seen() {
+        let clients = Clients::default();
+        let register = || clients.register(String::new(), String::new(), 0);
+        let client = register();
+        let long = vec![b'x'; PUSHED_BYTES_MAX as usize];
+        client.note(0, NO_COMMAND, -1, 0, 5);
+        client.push(b"+", &long);
+        assert!(!client.is_killed(), "nothing was left of what came before");
+        client.take_pushed(&mut Output::default());
+        client.push(b"+", &long);
+        assert!(!client.is_killed(), "it was taken");
+        client.push(b"+", b"x");
+        assert!(client.is_killed());
+        assert_eq!(client.buffered(), 5);
+        let (hard, soft) = (register(), register());
+        for client in [&hard, &soft] {
+            client.push(b"+", &[b'x'; 98]);
+            assert!(
+                client.describe(0).contains(" obl=99 oll=0 omem=99 "),
+                "{}",
+                client.describe(0)
+            );
+        }
+        hard.note_owed(1, OutputLimit { hard: 100, soft: 0, soft_s: 0 }, 1);
+        assert!(hard.is_killed());
+        let limit = OutputLimit { hard: 0, soft: 100, soft_s: 1 };
+        soft.note_owed(1, limit, 1);
+        soft.check_owed(limit, 1002);
+        assert!(soft.is_killed());
+    }
 
     #[test]
     fn two_coordinators_with_different_tables_cannot_both_have_a_node() {

@@ -7,6 +7,11 @@ use crate::stats::redacted;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Bytes of an argument that are shown.
+const ARG_BYTES_MAX: usize = 1 << 20;
+/// Bytes of all arguments together that are shown in a line; unreadable ones take four times as many there.
+const LINE_BYTES_MAX: usize = 16 << 20;
+
 /// The monitoring clients of a server.
 #[derive(Default)]
 pub struct Monitors {
@@ -47,10 +52,11 @@ impl Monitors {
         if found.row.has(flag::ADMIN) {
             return;
         }
+        let line = line(session, found, args);
         // The clock is read under the lock, so that the times of all workers' lines rise.
         let clients = self.clients();
-        let line = line(session, found, args, now_us());
-        clients.iter().for_each(|client| client.push(&line));
+        let time = time(now_us());
+        clients.iter().for_each(|client| client.push(time.as_bytes(), &line));
     }
 
     fn clients(&self) -> MutexGuard<'_, Vec<Arc<Client>>> {
@@ -58,19 +64,32 @@ impl Monitors {
     }
 }
 
-/// `+1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`, with its end.
-fn line(session: &Session, found: Found, args: Args<'_>, now_us: u64) -> Vec<u8> {
-    let (s, us, db) = (now_us / 1_000_000, now_us % 1_000_000, session.db());
+/// What a line begins with: `+1339518083.107412`.
+fn time(now_us: u64) -> String {
+    format!("+{}.{:06}", now_us / 1_000_000, now_us % 1_000_000)
+}
+
+/// What is behind the time: ` [0 127.0.0.1:60866] "keys" "*"`, with its end. Long arguments are cut.
+fn line(session: &Session, found: Found, args: Args<'_>) -> Vec<u8> {
     let addr = &session.client.addr;
     // A Unix socket's address ends like that, and no other.
     let client = match addr.strip_suffix(":0") {
         Some(path) => format!("unix:{path}"),
         None => addr.clone(),
     };
-    let mut line = format!("+{s}.{us:06} [{db} {client}]").into_bytes();
+    let mut line = format!(" [{} {client}]", session.db()).into_bytes();
+    let mut room = LINE_BYTES_MAX;
     for arg in redacted(found, args) {
         line.push(b' ');
-        quote(&mut line, arg);
+        let shown = arg.len().min(ARG_BYTES_MAX).min(room);
+        room -= shown;
+        match arg.len() - shown {
+            0 => quote(&mut line, arg),
+            more => {
+                let mark = format!("... ({more} more bytes)");
+                quote(&mut line, &[&arg[..shown], mark.as_bytes()].concat());
+            }
+        }
     }
     line.extend_from_slice(b"\r\n");
     line
@@ -89,7 +108,8 @@ mod tests {
         let client = Clients::default().register(addr.into(), String::new(), 0);
         let (session, args) = (Session::new(client, &server), ArgsBuf::build(words));
         let found = lookup(args.args()).unwrap();
-        String::from_utf8(line(&session, found, args.args(), 1_339_518_083_007_412)).unwrap()
+        time(1_339_518_083_007_412)
+            + &String::from_utf8(line(&session, found, args.args())).unwrap()
     }
 
     #[test]
@@ -105,6 +125,19 @@ mod tests {
         );
         let auth = shown("[::1]:60", &[b"auth", b"secret"]);
         assert!(auth.ends_with("[0 [::1]:60] \"auth\" \"(redacted)\"\r\n"), "{auth}");
+    }
+
+    #[test]
+    fn long_arguments_are_cut() {
+        let whole = vec![b'x'; ARG_BYTES_MAX];
+        let line = shown("a:1", &[b"SET", b"k", &whole]);
+        assert!(line.len() > ARG_BYTES_MAX && line.ends_with("xx\"\r\n"));
+        let line = shown("a:1", &[b"SET", b"k", &[&whole[..], b"12345"].concat()]);
+        assert!(line.ends_with("xx... (5 more bytes)\"\r\n"));
+        let all: Vec<&[u8]> = std::iter::once(&b"DEL"[..]).chain([&whole[..]; 20]).collect();
+        let line = shown("a:1", &all);
+        assert!(line.len() < LINE_BYTES_MAX + 1000, "{}", line.len());
+        assert!(line.contains("xx... (3 more bytes)\" \"... (1048576 more bytes)\""));
     }
 
     #[test]
