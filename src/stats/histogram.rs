@@ -114,16 +114,17 @@ impl Snapshot {
             let Some(more) = count.checked_sub(*before) else { return self.clone() };
             *count = more;
         }
-        since.total = since.counts.iter().sum();
+        since.total = since.counts.iter().fold(0, |sum, count| sum.saturating_add(*count));
         since
     }
 
+    /// A peer may send any count: what would overflow stays at the most.
     fn add_to(&mut self, bucket: usize, count: u64) {
         if self.counts.is_empty() {
             self.counts.resize(BUCKETS, 0);
         }
-        self.counts[bucket] += count;
-        self.total += count;
+        self.counts[bucket] = self.counts[bucket].saturating_add(count);
+        self.total = self.total.saturating_add(count);
     }
 
     /// Buckets that have counted something: the longest duration in nanoseconds that counts there, and how many did.
@@ -140,9 +141,9 @@ impl Snapshot {
     /// The duration in microseconds that `percent` of all are not longer than; 0 if there are none.
     pub fn percentile_us(&self, percent: f64) -> f64 {
         let rank = ((percent / 100.0 * self.total as f64).ceil() as u64).max(1);
-        let mut seen = 0;
+        let mut seen = 0u64;
         for (bucket, count) in self.counts.iter().enumerate() {
-            seen += count;
+            seen = seen.saturating_add(*count);
             if seen >= rank {
                 return upper(bucket) as f64 / 1000.0;
             }

@@ -65,7 +65,7 @@ impl Report {
 impl Prefixes {
     /// Puts the prefixes into order, and adds up those that are too many.
     pub(super) fn bound(&mut self) {
-        let uses = |p: &PrefixReport| p.hits + p.misses + p.writes;
+        let uses = |p: &PrefixReport| p.hits.saturating_add(p.misses).saturating_add(p.writes);
         self.list.sort_by(|a, b| uses(b).cmp(&uses(a)).then_with(|| a.prefix.cmp(&b.prefix)));
         let rest = self.list.split_off(self.list.len().min(PREFIXES_MAX));
         let mut rest = Prefixes { list: rest, ..Prefixes::default() };
@@ -82,12 +82,12 @@ impl Prefixes {
         let Some(known) = self.list.iter_mut().find(|known| known.prefix == other.prefix) else {
             return self.list.push(other);
         };
-        known.keys += other.keys;
-        known.bytes += other.bytes;
-        known.hits += other.hits;
-        known.misses += other.misses;
-        known.writes += other.writes;
-        known.evicted += other.evicted;
+        known.keys = known.keys.saturating_add(other.keys);
+        known.bytes = known.bytes.saturating_add(other.bytes);
+        known.hits = known.hits.saturating_add(other.hits);
+        known.misses = known.misses.saturating_add(other.misses);
+        known.writes = known.writes.saturating_add(other.writes);
+        known.evicted = known.evicted.saturating_add(other.evicted);
         known.latency.add(&other.latency);
     }
 }
@@ -95,11 +95,11 @@ impl Prefixes {
 impl Ages {
     /// From keys by the longest age of their bucket, in its order, and the sum of the ages.
     pub(super) fn new(buckets: Vec<(u64, u64)>, sum_s: u64) -> Self {
-        let count: u64 = buckets.iter().map(|(_, count)| count).sum();
-        let at = |percent: u64| {
-            let (rank, mut seen) = ((count * percent).div_ceil(100), 0);
+        let count = buckets.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(*count));
+        let at = |percent: u128| {
+            let (rank, mut seen) = ((u128::from(count) * percent).div_ceil(100), 0);
             let mut upto = buckets.iter().filter(|(_, count)| {
-                seen += count;
+                seen += u128::from(*count);
                 seen >= rank
             });
             upto.next().map_or(0, |(age, _)| *age)

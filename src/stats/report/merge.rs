@@ -1,4 +1,4 @@
-//! Adds the reports of nodes to a coordinator's own.
+//! Adds the reports of nodes to a coordinator's own. A peer may send any number: what would overflow stays at the most.
 
 use super::keys::{KEYS_MAX, ratio};
 use super::{Ages, BigKey, Cache, Curve, HotKey, Latency, NodeReport, Prefixes, Report};
@@ -57,9 +57,11 @@ impl Ages {
     fn add(&mut self, other: &Ages) {
         let mut buckets: BTreeMap<u64, u64> = self.buckets.iter().copied().collect();
         for (age, count) in &other.buckets {
-            *buckets.entry(*age).or_default() += count;
+            let sum = buckets.entry(*age).or_default();
+            *sum = sum.saturating_add(*count);
         }
-        *self = Ages::new(buckets.into_iter().collect(), self.sum_s + other.sum_s);
+        let sum_s = self.sum_s.saturating_add(other.sum_s);
+        *self = Ages::new(buckets.into_iter().collect(), sum_s);
     }
 }
 
@@ -67,11 +69,11 @@ impl Curve {
     /// Adds that of another node: each memory so many times as large.
     fn add(&mut self, other: &Curve) {
         self.reads += other.reads;
-        self.tracked += other.tracked;
+        self.tracked = self.tracked.saturating_add(other.tracked);
         for point in &other.points {
             match self.points.iter_mut().find(|known| known.times == point.times) {
                 Some(known) => {
-                    known.bytes += point.bytes;
+                    known.bytes = known.bytes.saturating_add(point.bytes);
                     known.hits += point.hits;
                 }
                 None => self.points.push(point.clone()),
@@ -91,16 +93,16 @@ impl Cache {
             _ => "mixed".to_owned(),
         };
         *self = Cache {
-            keys: self.keys + other.keys,
-            expires: self.expires + other.expires,
-            used_bytes: self.used_bytes + other.used_bytes,
-            max_bytes: self.max_bytes + other.max_bytes,
+            keys: self.keys.saturating_add(other.keys),
+            expires: self.expires.saturating_add(other.expires),
+            used_bytes: self.used_bytes.saturating_add(other.used_bytes),
+            max_bytes: self.max_bytes.saturating_add(other.max_bytes),
             policy,
-            hits: self.hits + other.hits,
-            misses: self.misses + other.misses,
-            evicted: self.evicted + other.evicted,
-            expired: self.expired + other.expired,
-            recent_uses: self.recent_uses + other.recent_uses,
+            hits: self.hits.saturating_add(other.hits),
+            misses: self.misses.saturating_add(other.misses),
+            evicted: self.evicted.saturating_add(other.evicted),
+            expired: self.expired.saturating_add(other.expired),
+            recent_uses: self.recent_uses.saturating_add(other.recent_uses),
         };
     }
 }
@@ -111,5 +113,38 @@ impl Latency {
         self.histogram.add(&other.histogram);
         self.sum_us += other.sum_us;
         self.work_out();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_peers_overflow_nothing() {
+        let most = u64::MAX;
+        let text = format!(
+            r#"{{"cache": {{"keys": {most}, "expires": {most}, "used_bytes": {most}, "max_bytes": {most},
+                 "hits": {most}, "misses": {most}, "evicted": {most}, "expired": {most}, "recent_uses": {most}}},
+                "latency": {{"histogram": [[3, {most}], [3, {most}], [559, {most}]]}},
+                "prefixes": {{"list": [{{"prefix": "a", "keys": {most}, "bytes": {most}, "hits": {most},
+                    "misses": {most}, "writes": {most}, "evicted": {most},
+                    "latency": {{"histogram": [[3, {most}], [9, {most}]]}}}}]}},
+                "ages": {{"sum_s": {most}, "buckets": [[1, {most}], [7, {most}]]}},
+                "curve": {{"tracked": {most}, "points": [{{"times": 1.0, "bytes": {most}}}]}}}}"#
+        );
+        let node = || Some(serde_json::from_str::<Report>(&text).unwrap());
+        let nodes = vec![("a:1".to_owned(), node()), ("b:1".to_owned(), node())];
+        let sum = Report::of_cluster(Report::default(), nodes);
+        assert_eq!((sum.cache.keys, sum.cache.recent_uses, sum.ages.sum_s), (most, most, most));
+        assert_eq!((sum.ages.count, sum.ages.p10_s, sum.curve.points[0].bytes), (most, 1, most));
+        let prefix = &sum.prefixes.list[0];
+        assert_eq!(
+            (prefix.keys, prefix.hits, prefix.latency.histogram.count()),
+            (most, most, most)
+        );
+        let histogram = &sum.nodes[0].latency.histogram;
+        assert_eq!(histogram.since(histogram).count(), 0);
+        assert_eq!(histogram.since(&Default::default()).count(), most);
     }
 }
