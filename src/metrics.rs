@@ -19,7 +19,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -35,6 +35,8 @@ const CONNECTIONS_MAX: usize = 16;
 const BACKLOG: i32 = 64;
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+/// How long a request's head may take: who says nothing keeps others from a place.
+const HEAD: Duration = Duration::from_secs(2);
 /// How long a connection may take, from its request to the last byte of the answer. It serves one request.
 const EXCHANGE: Duration = Duration::from_secs(10);
 /// How long a coordinator may take for its answer beyond what it gives its nodes, and in all.
@@ -125,6 +127,8 @@ async fn exchange(stream: TcpStream, source: Arc<Source>) {
     });
     let served = http1::Builder::new()
         .keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), answer);
     match timeout(EXCHANGE, served).await {

@@ -206,7 +206,7 @@ fn slow_and_bad_clients_disturb_nobody() {
     let began = Instant::now();
     assert_eq!(get(addr, "/healthz").body, "ok\n");
     let waited = began.elapsed();
-    assert!((5..15).contains(&waited.as_secs()), "they were closed after {waited:?}");
+    assert!((1..5).contains(&waited.as_secs()), "they were closed after {waited:?}");
     // More than a head may have.
     let long = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(15_000));
     assert_eq!(exchange(addr, long.as_bytes()).status, 200);
