@@ -144,8 +144,10 @@ pub struct CommandTotals {
     pub rejected: u64,
     /// Times it answered an error.
     pub failed: u64,
-    /// How long it took.
+    /// How long it took, while that was recorded.
     pub latency: Snapshot,
+    /// Nanoseconds it ran, while that was recorded.
+    pub latency_ns: u64,
 }
 
 /// The counters of a server.
@@ -243,13 +245,15 @@ impl Stats {
             let sum = |counter: fn(&CommandStats) -> &AtomicU64| {
                 each().map(|stats| counter(stats).load(Relaxed)).sum()
             };
+            let histograms = || each().filter_map(|s| s.latency.get()).map(Box::as_ref);
             CommandTotals {
                 name: found.full_name,
                 calls: sum(|s| &s.calls),
                 ns: sum(|s| &s.ns),
                 rejected: sum(|s| &s.rejected),
                 failed: sum(|s| &s.failed),
-                latency: Snapshot::of(each().filter_map(|s| s.latency.get()).map(Box::as_ref)),
+                latency: Snapshot::of(histograms()),
+                latency_ns: histograms().map(Histogram::sum).sum(),
             }
         });
         all.filter(|totals| totals.calls + totals.rejected > 0).collect()

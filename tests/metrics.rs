@@ -126,6 +126,29 @@ fn figures_are_those_of_the_traffic() {
 }
 
 #[test]
+fn durations_are_told_of_commands_that_were_timed() {
+    let node = Server::node(&ON);
+    let mut conn = node.conn();
+    let duration = |what: &str, command: &str| {
+        let name = format!("larder_command_duration_seconds_{what}{{command=\"{command}\"}}");
+        metrics(&node).sample(&name)
+    };
+    conn.cmd("GET k");
+    conn.cmd("CONFIG SET latency-tracking no");
+    let [count, sum] = ["count", "sum"].map(|what| duration(what, "get"));
+    assert_eq!(count, Some(1.0));
+    assert!(sum > Some(0.0));
+    conn.cmd("GET k");
+    conn.cmd("SET k v");
+    assert_eq!(["count", "sum"].map(|what| duration(what, "get")), [count, sum]);
+    assert_eq!(duration("sum", "set"), None);
+    assert_sample(&metrics(&node), "larder_commands_total{command=\"set\"}", 1.0);
+    conn.cmd("CONFIG SET latency-tracking yes");
+    conn.cmd("SET k v");
+    assert_eq!(duration("count", "set"), Some(1.0));
+}
+
+#[test]
 fn the_report_as_json_is_the_one_that_clients_get() {
     for server in &pair() {
         let mut conn = server.conn();

@@ -169,10 +169,10 @@ impl Families<'_> {
             ("larder_commands_rejected", None, "Commands refused before they ran"),
             commands().map(|(labels, command)| (labels, counter(command.rejected))),
         )?;
-        let called = commands().filter(|(_, command)| command.calls > 0);
+        let timed = commands().filter(|(_, command)| command.latency.histogram.count() > 0);
         self.each(
             ("larder_command_duration", Some(Unit::Seconds), "How long commands took"),
-            called.map(|(labels, command)| (labels, Histogram::of_durations(&command.latency))),
+            timed.map(|(labels, command)| (labels, Histogram::of_durations(&command.latency))),
         )?;
         let errors = report.errors.iter();
         self.each(

@@ -13,22 +13,30 @@ const BUCKETS: usize = (STEPS * 35) as usize;
 /// Counts of durations in nanoseconds.
 pub struct Histogram {
     counts: [AtomicU64; BUCKETS],
+    sum: AtomicU64,
 }
 
 impl Histogram {
     /// An empty one.
     pub const fn new() -> Self {
-        Histogram { counts: [const { AtomicU64::new(0) }; BUCKETS] }
+        Histogram { counts: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) }
     }
 
     /// Counts a duration; only ever called by one thread.
     pub fn record(&self, ns: u64) {
         add(&self.counts[bucket(ns)], 1);
+        add(&self.sum, ns);
+    }
+
+    /// All durations together, in nanoseconds.
+    pub fn sum(&self) -> u64 {
+        self.sum.load(Relaxed)
     }
 
     /// Forgets everything.
     pub fn reset(&self) {
         self.counts.iter().for_each(|count| count.store(0, Relaxed));
+        self.sum.store(0, Relaxed);
     }
 }
 

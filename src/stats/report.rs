@@ -146,7 +146,7 @@ pub struct CommandReport {
     pub rejected: u64,
     /// Times it answered an error.
     pub failed: u64,
-    /// How long it took.
+    /// How long it took, while `latency-tracking` was on.
     pub latency: Latency,
 }
 

@@ -18,7 +18,7 @@ impl Report {
                 calls: command.calls,
                 rejected: command.rejected,
                 failed: command.failed,
-                latency: Latency::new(command.latency, command.ns),
+                latency: Latency::new(command.latency, command.latency_ns),
             })
             .collect();
         let sum_us = commands.iter().map(|command| command.latency.sum_us).sum();
