@@ -9,7 +9,7 @@ mod families;
 use crate::config::Id;
 use crate::resp::ArgsBuf;
 use crate::server::{Door, Role, Running, Server, bind_tcp};
-use crate::stats::report::Report;
+use crate::stats::report::{Form, Report};
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::{Bytes, BytesMut};
 use families::Format;
@@ -42,6 +42,9 @@ const EXCHANGE: Duration = Duration::from_secs(10);
 /// How long a coordinator may take for its answer beyond what it gives its nodes, and in all.
 const ANSWER: Duration = Duration::from_secs(1);
 const ANSWER_MAX: Duration = Duration::from_secs(6);
+
+/// What a coordinator's metrics are made of: nothing for which its nodes would have to count their keys.
+const TOLD: [&str; 5] = ["server", "traffic", "commands", "errors", "nodes"];
 
 const INDEX: &str = "Larder: metrics of this server
 
@@ -154,13 +157,13 @@ impl Source {
         match request.uri().path() {
             "/" => text(StatusCode::OK, INDEX),
             "/metrics" => self.metrics(Format::accepted(request.headers())).await,
-            "/stats.json" => match self.report().await {
+            "/stats.json" => match self.report(&[]).await {
                 Ok(report) => json(serde_json::to_vec(&report).unwrap_or_default()),
                 Err(error) => unavailable(&error),
             },
-            "/healthz" => match self.report().await {
-                Ok(report) if is_healthy(&report) => text(StatusCode::OK, "ok\n"),
-                Ok(_) => unavailable(&anyhow!("no node is up")),
+            "/healthz" => match self.is_healthy().await {
+                Ok(true) => text(StatusCode::OK, "ok\n"),
+                Ok(false) => unavailable(&anyhow!("no node is up")),
                 Err(error) => unavailable(&error),
             },
             "/dashboard.json" => json(DASHBOARD),
@@ -170,9 +173,9 @@ impl Source {
 
     async fn metrics(&self, format: Format) -> Response<Full<Bytes>> {
         // Its own figures are worth telling when it cannot tell the nodes'.
-        let report = self.report().await.unwrap_or_else(|error| {
+        let report = self.report(&TOLD).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the metrics are without those of the nodes");
-            Report::of(&self.server)
+            Report::of(&self.server, &Form::JSON)
         });
         match families::encode(report, format) {
             Ok(metrics) => respond(StatusCode::OK, format.content_type(), metrics),
@@ -180,24 +183,34 @@ impl Source {
         }
     }
 
-    /// The report of a node, or of a coordinator's whole cluster.
-    async fn report(&self) -> Result<Report> {
+    /// Whether the server can serve: a node can, a coordinator needs one.
+    async fn is_healthy(&self) -> Result<bool> {
         if self.server.role == Role::Node {
-            return Ok(Report::of(&self.server));
+            return Ok(true);
+        }
+        Ok(self.report(&["nodes"]).await?.nodes.iter().any(|node| node.up))
+    }
+
+    /// The report of a node, or of a coordinator's whole cluster: of the latter these sections, or all where none is named.
+    async fn report(&self, sections: &[&str]) -> Result<Report> {
+        if self.server.role == Role::Node {
+            return Ok(Report::of(&self.server, &Form::JSON));
         }
         let nodes_may_take = self.server.config.number(Id::BackendTimeoutMs);
         let limit = (Duration::from_millis(nodes_may_take) + ANSWER).min(ANSWER_MAX);
-        timeout(limit, self.ask())
+        timeout(limit, self.ask(sections))
             .await
             .map_err(|_| anyhow!("the coordinator did not answer in {limit:?}"))?
     }
 
-    async fn ask(&self) -> Result<Report> {
+    async fn ask(&self, sections: &[&str]) -> Result<Report> {
         let stream = self.door.open()?;
         stream.set_nonblocking(true)?;
         let mut stream = UnixStream::from_std(stream)?;
         let mut request = BytesMut::new();
-        ArgsBuf::build(&[b"LARDER", b"STATS", b"JSON"]).args().encode_into(&mut request);
+        let mut words: Vec<&[u8]> = vec![b"LARDER", b"STATS", b"JSON"];
+        words.extend(sections.iter().map(|section| section.as_bytes()));
+        ArgsBuf::build(&words).args().encode_into(&mut request);
         stream.write_all(&request).await?;
         // Nothing more will come: it answers and closes.
         stream.shutdown().await?;
@@ -209,11 +222,6 @@ impl Source {
             _ => bail!("the coordinator answered {:?}", String::from_utf8_lossy(&reply)),
         }
     }
-}
-
-/// Whether a server can serve: a node can, a coordinator needs one.
-fn is_healthy(report: &Report) -> bool {
-    report.server.role == Role::Node.name() || report.nodes.iter().any(|node| node.up)
 }
 
 fn respond(

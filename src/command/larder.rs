@@ -12,7 +12,7 @@ pub(super) fn stats(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let form = Form::parse(args, 2)?;
-    let report = Report::of(cx.server);
+    let report = Report::of(cx.server, &form);
     match cx.server.role {
         Role::Node => form.write(&report, reply),
         // The nodes' reports come to it, as JSON, before it takes its form.

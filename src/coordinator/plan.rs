@@ -183,7 +183,9 @@ pub(super) fn local_and_nodes(
         }
         Merge::Report => {
             let form = Form::parse(args, 2)?;
-            let request = ArgsBuf::build(&[b"LARDER", b"STATS", b"JSON"]);
+            let mut words: Vec<&[u8]> = vec![b"LARDER", b"STATS", b"JSON"];
+            words.extend(form.of_nodes().into_iter().map(str::as_bytes));
+            let request = ArgsBuf::build(&words);
             let addrs = up.iter().map(|&node| nodes[node].clone()).collect();
             let all = nodes.to_vec();
             Planned::Parts(to(up, request.args()), Join::Report { own, form, addrs, all })
@@ -262,6 +264,25 @@ mod tests {
         assert!(one_slot(&table(), found, rename.args()).is_ok());
         let across = request("RENAME foo bar");
         assert_eq!(one_slot(&table(), found, across.args()), Err(Error::CROSS_SLOT));
+    }
+
+    #[test]
+    fn nodes_are_asked_for_the_sections_that_are_wanted() {
+        let asked = |line: &str| {
+            let args = request(line);
+            let planned =
+                local_and_nodes(&table(), vec![2], 0, args.args(), Merge::Report, Bytes::new());
+            let Ok(Planned::Parts(parts, Join::Report { .. })) = planned else {
+                panic!("not a report")
+            };
+            let request = String::from_utf8_lossy(&parts[0].request).into_owned();
+            let words = request.split("\r\n").skip(2).step_by(2);
+            words.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(asked("LARDER STATS TEXT"), "LARDER STATS JSON");
+        let lines = "LARDER STATS JSON server traffic cache";
+        assert_eq!(asked("LARDER STATS nodes"), format!("{lines} latency"));
+        assert_eq!(asked("LARDER STATS ages CACHE"), format!("{lines} latency ages"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The part of a node's report that is about its keys: what their uses tell, and what a census finds.
 
-use super::{Ages, BigKey, Curve, CurvePoint, HotKey, Latency, PrefixReport, Prefixes, Report};
+use super::{
+    Ages, BigKey, Curve, CurvePoint, Form, HotKey, Latency, PrefixReport, Prefixes, Report,
+};
 use crate::server::Server;
 use crate::store::usage::{CURVE_TIMES, OTHER, PrefixUse};
 use crate::store::{self, Store};
@@ -16,8 +18,13 @@ const KEY_BYTES_MAX: usize = 128;
 
 impl Report {
     /// Adds what a node knows of its keys.
-    pub(super) fn add_keys(&mut self, server: &Server, store: &Store, ages: &store::Ages) {
-        let census = store.census(server.now_us() / 1000);
+    pub(super) fn add_keys(
+        &mut self,
+        server: &Server,
+        form: &Form,
+        store: &Store,
+        ages: &store::Ages,
+    ) {
         self.ages = Ages::new(ages.buckets().collect(), ages.sum);
         let limit = store.budget.limit();
         self.curve = curve(store, if limit > 0 { limit } else { store.budget.used() as u64 });
@@ -30,6 +37,10 @@ impl Report {
             ..HotKey::default()
         });
         self.hot_keys = hot.take(KEYS_MAX).collect();
+        if !form.wants(&["prefixes", "big-keys"]) {
+            return;
+        }
+        let census = store.census(server.now_us() / 1000);
         let big = census.biggest.iter().take(KEYS_MAX).map(|big| BigKey {
             key: shown(&big.key),
             db: big.db,

@@ -1,14 +1,18 @@
 //! A server's report of itself.
 
-use super::{Answering, Cache, CommandReport, Latency, Report, Traffic};
+use super::{Answering, Cache, CommandReport, Form, Latency, Report, Traffic};
 use crate::config::Id;
 use crate::server::Server;
 use crate::stats::{Snapshot, process};
 use std::sync::atomic::Ordering::Relaxed;
 
+/// The sections that the store is asked for.
+const OF_KEYS: [&str; 6] = ["cache", "prefixes", "ages", "curve", "hot-keys", "big-keys"];
+
 impl Report {
-    /// What a server knows of itself. On a node this locks one shard of the store after another, each for a moment.
-    pub fn of(server: &Server) -> Self {
+    /// What a server knows of itself, without what this form does not want of its keys. On a node this locks one shard of
+    /// the store after another, each for a moment.
+    pub fn of(server: &Server, form: &Form) -> Self {
         let commands: Vec<CommandReport> = server
             .stats
             .commands()
@@ -30,7 +34,7 @@ impl Report {
             errors: server.stats.errors(),
             ..Report::default()
         };
-        if let Some(store) = &server.store {
+        if let Some(store) = server.store.as_ref().filter(|_| form.wants(&OF_KEYS)) {
             let budget = &store.budget;
             let mut keyspace = store.lock_all(0, server.now_us() / 1000);
             keyspace.tell_reads();
@@ -48,7 +52,7 @@ impl Report {
                 expired: stats.expired,
                 recent_uses: 0,
             };
-            report.add_keys(server, store, &ages);
+            report.add_keys(server, form, store, &ages);
         }
         report
     }
@@ -96,5 +100,32 @@ fn traffic(server: &Server) -> Traffic {
         commands_per_s: server.stats.rates()[0],
         bytes_in,
         bytes_out,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::resp::ArgsBuf;
+    use crate::server::Role;
+    use crate::store::{Expiry, Policy, Store};
+    use std::sync::Arc;
+
+    #[test]
+    fn keys_are_counted_for_those_who_ask() {
+        let store = Arc::new(Store::new(0, Policy::AllkeysLru));
+        let value = [b'v'; 5000];
+        store.lock_all(0, 1000).put(b"user:1", value[..].into(), Expiry::Never).unwrap();
+        let server = Server::new(Role::Node, Config::default(), Some(store), 1);
+        let counted = |sections: &[&[u8]]| {
+            let form = Form::parse(ArgsBuf::build(sections).args(), 0).unwrap();
+            let report = Report::of(&server, &form);
+            (report.cache.keys, report.prefixes.list.len(), report.big_keys.len())
+        };
+        assert_eq!(counted(&[]), (1, 1, 1));
+        assert_eq!(counted(&[b"prefixes"]), (1, 1, 1));
+        assert_eq!(counted(&[b"cache", b"hot-keys"]), (1, 0, 0));
+        assert_eq!(counted(&[b"server", b"nodes"]), (0, 0, 0));
     }
 }

@@ -5,6 +5,12 @@ use crate::resp::{Args, Error, Reply};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
+/// What the lines of a coordinator's nodes, and the shares of its hot keys, are made of.
+const NODE_LINES: [&str; 4] = ["server", "traffic", "cache", "latency"];
+
+/// What a coordinator alone tells.
+const NOT_OF_NODES: [&str; 3] = ["commands", "errors", "nodes"];
+
 /// How a report is wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
@@ -46,6 +52,21 @@ impl Form {
             sections.push(*name);
         }
         Ok(Form { style, sections })
+    }
+
+    /// Whether one of these sections is wanted.
+    pub(super) fn wants(&self, sections: &[&str]) -> bool {
+        self.sections.is_empty() || self.sections.iter().any(|wanted| sections.contains(wanted))
+    }
+
+    /// The sections that a coordinator asks its nodes for, to make a report in this form; none means all.
+    pub fn of_nodes(&self) -> Vec<&'static str> {
+        if self.sections.is_empty() {
+            return Vec::new();
+        }
+        let wanted = |name: &&str| self.sections.contains(name) && !NOT_OF_NODES.contains(name);
+        let all = SECTIONS.iter().map(|(name, _)| *name);
+        all.filter(|name| NODE_LINES.contains(name) || wanted(name)).collect()
     }
 
     /// Writes a report in this form.
