@@ -120,7 +120,8 @@ impl Coordinator {
                 }
                 let own = self.run_here(call, found, args)?;
                 let up = (0..nodes).filter(|&node| self.is_up(node)).collect();
-                plan::local_and_nodes(&self.table, up, db, args, merge, own)?
+                let is_larder = |node: usize| self.links[node][0].is_larder();
+                plan::local_and_nodes(&self.table, up, is_larder, db, args, merge, own)?
             }
         };
         // Before anything is sent, so that a command that cannot succeed changes nothing.

@@ -218,6 +218,34 @@ fn nodes_that_are_down_or_frozen() {
     assert!(page.sample("larder_uptime_seconds").is_some(), "{}", page.body);
 }
 
+/// A redis-server tells nothing of itself, but it serves; and asking it makes no errors in its statistics.
+#[test]
+fn nodes_that_are_not_larders() {
+    let redis = Server::redis(&[]);
+    let args = [&ON, &["--workers", "1"][..]].concat();
+    let coordinator = Server::coordinator(&[&redis], &args);
+    let addr = &addrs(&coordinator)[0];
+    wait_for("it is up", Duration::from_secs(5), || get(addr, "/healthz").status == 200);
+    let mut conn = redis.conn();
+    let mut errors = || {
+        let info = conn.cmd("INFO stats").text();
+        let line = info.lines().find_map(|line| line.strip_prefix("total_error_replies:"));
+        line.unwrap().to_owned()
+    };
+    let before = errors();
+    for _ in 0..3 {
+        let name = format!("larder_node_up{{node=\"{}\"}}", redis.addr);
+        assert_sample(&get(addr, "/metrics"), &name, 1.0);
+        let report = get(addr, "/stats.json").body;
+        assert!(
+            report.contains(&format!("{{\"addr\":\"{}\",\"up\":true,", redis.addr)),
+            "{report}"
+        );
+        assert_eq!(get(addr, "/healthz").body, "ok\n");
+    }
+    assert_eq!(errors(), before);
+}
+
 #[test]
 fn slow_and_bad_clients_disturb_nobody() {
     let node = Server::node(&ON);

@@ -161,7 +161,7 @@ pub(super) fn merged(join: &Join, proto: Proto, keys: &[Vec<u32>], replies: &[No
     }
 }
 
-/// The report of the cluster. A node whose answer is none counts as down.
+/// The report of the cluster. A node that answers something else than a report is up; no more is known of it.
 fn report(
     own: &Bytes,
     form: &Form,
@@ -174,9 +174,13 @@ fn report(
     let read = |reply: &[u8]| serde_json::from_slice::<Report>(merge::text(reply)?).ok();
     let answer = |addr: &String| {
         let place = addrs.iter().position(|asked| asked == addr)?;
-        read(replies.get(place)?.as_ref().ok()?)
+        replies.get(place)?.as_ref().ok()
     };
-    let nodes = all.iter().map(|addr| (addr.clone(), answer(addr))).collect();
+    let node = |addr: &String| {
+        let answer = answer(addr);
+        (addr.clone(), answer.is_some(), answer.and_then(|reply| read(reply)))
+    };
+    let nodes = all.iter().map(node).collect();
     let mut output = Output::default();
     form.write(&Report::of_cluster(read(own)?, nodes), &mut Reply::new(&mut output, proto));
     out.extend_from_slice(&output.take());

@@ -8,8 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Connects and shakes hands: password, protocol version, slot table, and a sign of life, since a frozen node's
-/// kernel accepts connections too.
-pub(super) async fn connect(addr: &str, proto: Proto, settings: &Settings) -> Result<TcpStream> {
+/// kernel accepts connections too. Answers also whether the node is one of Larder's.
+pub(super) async fn connect(
+    addr: &str,
+    proto: Proto,
+    settings: &Settings,
+) -> Result<(TcpStream, bool)> {
     let mut stream = TcpStream::connect(addr).await.context("cannot connect")?;
     stream.set_nodelay(true)?;
     let password = settings.password.as_deref().unwrap_or_default().as_bytes();
@@ -30,7 +34,7 @@ pub(super) async fn connect(addr: &str, proto: Proto, settings: &Settings) -> Re
         ArgsBuf::build(request).args().encode_into(&mut out);
     }
     stream.write_all(&out).await.context("cannot send the handshake")?;
-    let (mut framer, mut buf) = (Framer::default(), BytesMut::new());
+    let (mut framer, mut buf, mut is_larder) = (Framer::default(), BytesMut::new(), true);
     for request in &requests {
         let length = loop {
             match framer.frame(&buf).map_err(|_| anyhow!("it does not speak the Redis protocol"))? {
@@ -43,7 +47,7 @@ pub(super) async fn connect(addr: &str, proto: Proto, settings: &Settings) -> Re
         let text = String::from_utf8_lossy(&reply[1..]).trim_end().to_owned();
         let unknown = text.starts_with("ERR unknown command");
         match (reply[0], request[0]) {
-            (b'-', b"LARDER") if unknown => {}
+            (b'-', b"LARDER") if unknown => is_larder = false,
             (b'-', b"CLIENT") => {}
             (b'-', _) if text.starts_with("NOAUTH") => {
                 bail!("it asks for a password: name a file with it by --node-password-file")
@@ -55,5 +59,5 @@ pub(super) async fn connect(addr: &str, proto: Proto, settings: &Settings) -> Re
             _ => {}
         }
     }
-    Ok(stream)
+    Ok((stream, is_larder))
 }

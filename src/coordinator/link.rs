@@ -63,6 +63,7 @@ pub(super) struct Link {
     stats: Arc<WorkerStats>,
     worker: usize,
     state: Cell<State>,
+    is_larder: Cell<bool>,
     queue: RefCell<Queue>,
 }
 
@@ -75,13 +76,19 @@ impl Link {
         stats: Arc<WorkerStats>,
         worker: usize,
     ) -> Rc<Self> {
-        let (state, queue) = (Cell::new(State::Idle), RefCell::default());
-        Rc::new(Link { addr, proto, settings, server, stats, worker, state, queue })
+        let (state, is_larder) = (Cell::new(State::Idle), Cell::new(true));
+        let queue = RefCell::default();
+        Rc::new(Link { addr, proto, settings, server, stats, worker, state, is_larder, queue })
     }
 
     /// Whether a request that is sent now has a chance.
     pub(super) fn is_up(&self) -> bool {
         self.state.get() != State::Down
+    }
+
+    /// Whether the node is one of Larder's, unless it has said that it is not.
+    pub(super) fn is_larder(&self) -> bool {
+        self.is_larder.get()
     }
 
     /// Begins to connect, if nobody has yet.
@@ -188,12 +195,13 @@ async fn run(link: Rc<Link>) {
             Err(anyhow!("no answer within {ms} ms"))
         });
         let ended = match connected {
-            Ok(mut stream) => {
+            Ok((mut stream, is_larder)) => {
                 if complained && link.speaks() {
                     tracing::info!(node = link.addr, "node is back");
                 }
                 (complained, pause) = (false, RETRY_MIN);
                 link.state.set(State::Up);
+                link.is_larder.set(is_larder);
                 let began = Moment::now();
                 let ended = serve(&link, &mut stream).await;
                 if link.server.is_stopping() {

@@ -154,10 +154,12 @@ fn is_of_nodes(name: &[u8]) -> bool {
     config::find(name).is_some_and(|param| param.scope == Scope::Node)
 }
 
-/// Sends a request to the nodes that are up, after it was executed here with the reply `own`.
+/// Sends a request to the nodes that are up, after it was executed here with the reply `own`. A node that is none of
+/// Larder's is only asked what it understands.
 pub(super) fn local_and_nodes(
     table: &SlotTable,
     up: Vec<usize>,
+    is_larder: impl Fn(usize) -> bool,
     db: u8,
     args: Args<'_>,
     merge: Merge,
@@ -186,9 +188,14 @@ pub(super) fn local_and_nodes(
             let mut words: Vec<&[u8]> = vec![b"LARDER", b"STATS", b"JSON"];
             words.extend(form.of_nodes().into_iter().map(str::as_bytes));
             let request = ArgsBuf::build(&words);
+            let sign_of_life = ArgsBuf::build(&[b"PING"]);
             let addrs = up.iter().map(|&node| nodes[node].clone()).collect();
             let all = nodes.to_vec();
-            Planned::Parts(to(up, request.args()), Join::Report { own, form, addrs, all })
+            let parts = up.into_iter().map(|node| {
+                let request = if is_larder(node) { &request } else { &sign_of_life };
+                Part::whole(node, db, request.args())
+            });
+            Planned::Parts(parts.collect(), Join::Report { own, form, addrs, all })
         }
         Merge::ConfigGet => {
             let lower: Vec<Vec<u8>> = args.from(2).map(<[u8]>::to_ascii_lowercase).collect();
@@ -270,12 +277,15 @@ mod tests {
     fn nodes_are_asked_for_the_sections_that_are_wanted() {
         let asked = |line: &str| {
             let args = request(line);
+            let (merge, own) = (Merge::Report, Bytes::new());
+            let is_larder = |node| node == 2;
             let planned =
-                local_and_nodes(&table(), vec![2], 0, args.args(), Merge::Report, Bytes::new());
+                local_and_nodes(&table(), vec![0, 2], is_larder, 0, args.args(), merge, own);
             let Ok(Planned::Parts(parts, Join::Report { .. })) = planned else {
                 panic!("not a report")
             };
-            let request = String::from_utf8_lossy(&parts[0].request).into_owned();
+            assert_eq!(&parts[0].request[..], b"*1\r\n$4\r\nPING\r\n");
+            let request = String::from_utf8_lossy(&parts[1].request).into_owned();
             let words = request.split("\r\n").skip(2).step_by(2);
             words.collect::<Vec<_>>().join(" ")
         };

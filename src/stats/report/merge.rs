@@ -5,12 +5,12 @@ use super::{Ages, BigKey, Cache, Curve, HotKey, Latency, NodeReport, Prefixes, R
 use std::collections::BTreeMap;
 
 impl Report {
-    /// The report of a cluster: the coordinator's own one, with what each of its nodes (by address) has answered. What
-    /// clients see stays the coordinator's: its connections, its commands and how long these took.
-    pub fn of_cluster(mut own: Report, nodes: Vec<(String, Option<Report>)>) -> Self {
-        for (addr, report) in nodes {
+    /// The report of a cluster: the coordinator's own one, with each of its nodes: the address, whether it answers, and what
+    /// it tells. What clients see stays the coordinator's: its connections, its commands and how long these took.
+    pub fn of_cluster(mut own: Report, nodes: Vec<(String, bool, Option<Report>)>) -> Self {
+        for (addr, up, report) in nodes {
             let Some(report) = report else {
-                own.nodes.push(NodeReport { addr, ..NodeReport::default() });
+                own.nodes.push(NodeReport { addr, up, ..NodeReport::default() });
                 continue;
             };
             own.cache.add(&report.cache);
@@ -23,7 +23,7 @@ impl Report {
             own.big_keys.extend(report.big_keys.into_iter().map(named));
             own.nodes.push(NodeReport {
                 addr,
-                up: true,
+                up,
                 cache: report.cache,
                 commands_per_s: report.traffic.commands_per_s,
                 latency: report.latency,
@@ -134,7 +134,7 @@ mod tests {
                 "curve": {{"tracked": {most}, "points": [{{"times": 1.0, "bytes": {most}}}]}}}}"#
         );
         let node = || Some(serde_json::from_str::<Report>(&text).unwrap());
-        let nodes = vec![("a:1".to_owned(), node()), ("b:1".to_owned(), node())];
+        let nodes = vec![("a:1".to_owned(), true, node()), ("b:1".to_owned(), true, node())];
         let sum = Report::of_cluster(Report::default(), nodes);
         assert_eq!((sum.cache.keys, sum.cache.recent_uses, sum.ages.sum_s), (most, most, most));
         assert_eq!((sum.ages.count, sum.ages.p10_s, sum.curve.points[0].bytes), (most, 1, most));
