@@ -1,8 +1,9 @@
 //! What `--metrics` serves over HTTP, on a thread of its own so that a scrape takes no worker's time: metrics for
 //! Prometheus, the same report as JSON, whether the server can serve, and a dashboard for Grafana.
 //!
-//! Nothing is counted for it: each answer is made of a fresh [`Report`]. A node makes its own. A coordinator asks itself
-//! for `LARDER STATS JSON`, over a connection from within, so that the answer is what its clients get.
+//! Each answer is made of a fresh [`Report`]. A node makes its own. A coordinator asks itself for `LARDER STATS JSON`, over a
+//! connection from within, so that the answer is what its clients get. Neither counts anything for it; the nodes of a
+//! coordinator do, as it asks them by a command.
 
 mod families;
 
