@@ -70,8 +70,8 @@ pub struct Shard {
     pub(super) ages: Ages,
     /// Uses until one is looked at.
     pub(super) until: u32,
-    /// Reads that the curve was told of.
-    pub(super) told_reads: u64,
+    /// Reads that the curve was told of: those that found their key, those that did not.
+    pub(super) told_reads: (u64, u64),
     pub(super) parts: Parts,
 }
 
@@ -105,7 +105,7 @@ impl Shard {
             dbs: [DbStats::default(); DATABASES],
             ages: Ages::default(),
             until: parts.usage.stride(),
-            told_reads: 0,
+            told_reads: (0, 0),
             parts,
         };
         shard.charge(budget);

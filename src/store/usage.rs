@@ -27,6 +27,8 @@ const HOT_HALF_LIFE_MS: u64 = 60_000;
 const CURVE_HALF_LIFE_MS: u64 = 600_000;
 /// Uses after which a shard looks again whether any are wanted.
 const LOOK_AGAIN: u32 = 1 << 16;
+/// By how much the misses of the sample are corrected at most.
+const CORRECTION_MAX: f64 = 4.0;
 /// What a key takes at least that is called big, in bytes.
 const BIG_BYTES_MIN: u64 = 1024;
 /// Multiples of the memory at which the curve is told.
@@ -91,8 +93,9 @@ struct Seen {
     hot: HotKeys,
     big: BigKeys,
     curve: Curve,
-    /// Reads that the curve is about: halved as it is.
+    /// Reads that the curve is about, and those of them that did hit: halved as it is.
     reads: f64,
+    hits: f64,
     hot_faded_ms: u64,
     curve_faded_ms: u64,
 }
@@ -137,7 +140,7 @@ impl Usage {
         }
         if settings.curve != (self.tracked_below.load(Relaxed) > 0) {
             seen.curve = Curve::default();
-            seen.reads = 0.0;
+            (seen.reads, seen.hits) = (0.0, 0.0);
             self.tracked_below
                 .store(if settings.curve { seen.curve.threshold() } else { 0 }, Relaxed);
         }
@@ -272,10 +275,12 @@ impl Usage {
         self.big.store(seen.big.least().max(BIG_BYTES_MIN), Relaxed);
     }
 
-    /// Takes note of so many more reads, of all keys.
-    pub(super) fn add_reads(&self, reads: u64) {
-        if reads > 0 {
-            self.seen().reads += reads as f64;
+    /// Takes note of so many more reads, of all keys, that did hit and that did not.
+    pub(super) fn add_reads(&self, hits: u64, misses: u64) {
+        if hits + misses > 0 {
+            let mut seen = self.seen();
+            seen.reads += (hits + misses) as f64;
+            seen.hits += hits as f64;
         }
     }
 
@@ -296,6 +301,7 @@ impl Usage {
         if is_due(&mut seen.curve_faded_ms, CURVE_HALF_LIFE_MS) {
             seen.curve.fade();
             seen.reads /= 2.0;
+            seen.hits /= 2.0;
             self.follow(&seen);
         }
     }
@@ -311,14 +317,23 @@ impl Usage {
         (seen.hot.list(each), seen.hot.all() * each)
     }
 
-    /// The curve, for multiples of `memory` bytes.
-    pub fn curve(&self, memory: u64) -> CurvePoints {
+    /// The curve, for multiples of `memory` bytes. If it is `as_now`, that is the memory which the reads had, under LRU: what
+    /// the sample has wrong there is taken to be wrong everywhere, as a part of the misses.
+    pub fn curve(&self, memory: u64, as_now: bool) -> CurvePoints {
         let seen = self.seen();
         if self.tracked_below.load(Relaxed) == 0 {
             return CurvePoints::default();
         }
         let sizes = CURVE_TIMES.map(|times| (memory as f64 * times) as u64);
-        let hits = seen.curve.hits(seen.reads, &sizes);
+        let mut hits = seen.curve.hits(seen.reads, &sizes);
+        let missed = seen.reads - seen.curve.hits(seen.reads, &[memory])[0];
+        if as_now && missed > 0.0 {
+            let factor =
+                ((seen.reads - seen.hits) / missed).clamp(1.0 / CORRECTION_MAX, CORRECTION_MAX);
+            for hits in &mut hits {
+                *hits = (seen.reads - (seen.reads - *hits) * factor).max(0.0);
+            }
+        }
         CurvePoints {
             reads: seen.reads,
             tracked: seen.curve.tracked(),
@@ -332,7 +347,7 @@ impl Usage {
         seen.prefixes = Prefixes::default();
         seen.hot = HotKeys::default();
         seen.curve.reset();
-        seen.reads = 0.0;
+        (seen.reads, seen.hits) = (0.0, 0.0);
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::server::Server;
 use crate::store::usage::{CURVE_TIMES, OTHER, PrefixUse};
-use crate::store::{self, Store};
+use crate::store::{self, Policy, Store};
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -121,7 +121,8 @@ impl Ages {
 }
 
 fn curve(store: &Store, memory: u64) -> Curve {
-    let curve = store.usage.curve(memory);
+    let as_now = store.budget.policy() == Policy::AllkeysLru;
+    let curve = store.usage.curve(memory, as_now);
     let points = curve.points.into_iter().zip(CURVE_TIMES).map(|((bytes, hits), times)| {
         CurvePoint { times, bytes, hits, hit_ratio: ratio(hits, curve.reads) }
     });

@@ -63,7 +63,7 @@ impl Keyspace<'_> {
     pub fn reset_stats(&mut self) {
         for shard in &mut self.guards {
             shard.stats = ShardStats { changes: shard.stats.changes, ..ShardStats::default() };
-            (shard.ages, shard.told_reads) = (Ages::default(), 0);
+            (shard.ages, shard.told_reads) = (Ages::default(), (0, 0));
         }
         if let Some(store) = self.store {
             store.usage.reset();

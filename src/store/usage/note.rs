@@ -78,7 +78,8 @@ impl Shard {
 
     /// Tells of the reads since it was last asked.
     pub(in crate::store) fn tell_reads(&mut self) {
-        let all = self.stats.hits + self.stats.misses;
-        self.parts.usage.add_reads(all - std::mem::replace(&mut self.told_reads, all));
+        let now = (self.stats.hits, self.stats.misses);
+        let (hits, misses) = std::mem::replace(&mut self.told_reads, now);
+        self.parts.usage.add_reads(now.0 - hits, now.1 - misses);
     }
 }
