@@ -21,8 +21,8 @@
 //! and serve them. Coordinators let requests wait meanwhile, for some ten milliseconds. Slots of a node that was not
 //! heard until its lease had surely ended go to others in one table.
 //!
-//! A coordinator's link says which table it goes by, and a node's refusal says the node's: who has the older one asks the
-//! authority at once, and the request is tried again.
+//! A coordinator's link says which table it goes by, and a node's refusal says the node's: who has the older one asks
+//! the authority at once, and the request is tried again.
 //!
 //! # Why no read is stale
 //!
@@ -53,6 +53,8 @@ mod message;
 mod placement;
 mod rules;
 mod runs;
+#[cfg(test)]
+mod simulation;
 mod slots;
 mod table;
 

@@ -87,6 +87,8 @@
 //! - **A node that does not answer costs its own keys only.** Its link fails what is in flight after
 //!   `backend-timeout-ms`, then answers at once while it tries to come back; other links do not notice. A request that
 //!   was sent is never sent again.
+//! - **What decides in a cluster that forms itself is state machines** without I/O and clock, run in virtual time over
+//!   thousands of random histories with everything going wrong; taking any one rule out shows stale reads ([`cluster`]).
 //! - **What can grow is bounded** (see [`config`]): requests and values by length, replies that a client does not take by
 //!   leaving its further requests unread, requests in flight by `pipeline-max`.
 //! - **What a client is sent unasked** (MONITOR) is pushed on its [`server::Client`], from whichever worker; its own
