@@ -23,7 +23,8 @@ pub(super) fn quotas(capacities: &BTreeMap<u16, u64>, shares: &Shares) -> Shares
     for (&number, &capacity) in capacities {
         let exact = weight(capacity) * SLOTS as u128;
         let quota = (exact / total) as u16;
-        let has_more = shares.get(&number).is_some_and(|&share| share > quota);
+        // Nothing is left over where the division is even.
+        let has_more = exact % total > 0 && shares.get(&number).is_some_and(|&share| share > quota);
         quotas.insert(number, quota);
         remainders.push((Reverse(has_more), Reverse(exact % total), number));
     }
