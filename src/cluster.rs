@@ -14,7 +14,8 @@
 //!
 //! # How slots move
 //!
-//! A member that joined, or changed its capacity, enters the table when there was nothing new for a second. Then slots
+//! A member that joined, or changed its capacity, enters the table when there was nothing new for a second, or after
+//! two. Then slots
 //! go from those that have too many to those that have too few, some in each step: a table takes them from their
 //! owners; each stops to serve them, lets requests that are under way end, and says so by the epoch of its next
 //! heartbeat; another table gives them to their next owners. These drop what they may have of them from another time

@@ -49,7 +49,12 @@ impl Config {
     pub fn apply_to(&self, store: &Store) {
         let budget = &store.budget;
         let policy = Policy::from_index(self.number(Id::MaxmemoryPolicy));
+        let before = (budget.limit(), budget.policy());
         budget.configure(self.number(Id::Maxmemory), policy);
+        if before != (budget.limit(), budget.policy()) {
+            // What reads found under the one says nothing of the other.
+            store.usage.restart_curve();
+        }
         // Their bounds lie far below those of the type.
         let lfu = [Id::MaxmemorySamples, Id::LfuLogFactor, Id::LfuDecayTime];
         let [samples, log_factor, decay_minutes] = lfu.map(|id| self.number(id) as u32);

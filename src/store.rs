@@ -208,7 +208,9 @@ impl Store {
         }
         self.reclaim.lock().unwrap_or_else(PoisonError::into_inner).note(large);
         self.usage.fade(now);
-        self.confirm_big_keys(now);
+        if self.usage.is_confirmation_due(now) {
+            self.confirm_big_keys(now);
+        }
         if policy != Policy::NoEviction {
             // From all shards alike, so that none loses keys that are newer than what others keep.
             for _ in 0..EVICTED_PER_TICK {

@@ -251,13 +251,13 @@ fn slow_and_bad_clients_disturb_nobody() {
     let node = Server::node(&ON);
     let addr = &addrs(&node)[0];
     // All places are taken by clients that say nothing, and one that says half.
+    let began = Instant::now();
     let mut idle: Vec<TcpStream> = (0..16).map(|_| TcpStream::connect(addr).unwrap()).collect();
     std::io::Write::write_all(&mut idle[0], b"GET /metrics HT").unwrap();
     assert_eq!(node.conn().cmd("PING"), Value::Simple("PONG".into()));
-    let began = Instant::now();
     assert_eq!(get(addr, "/healthz").body, "ok\n");
     let waited = began.elapsed();
-    assert!((1..5).contains(&waited.as_secs()), "they were closed after {waited:?}");
+    assert!((1..10).contains(&waited.as_secs()), "they were closed after {waited:?}");
     // More than a head may have.
     let long = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(15_000));
     assert_eq!(exchange(addr, long.as_bytes()).status, 200);

@@ -168,7 +168,9 @@ fn answering(reply: &'static [u8]) -> String {
         let mut request = [0; 1024];
         for mut stream in listener.incoming().flatten() {
             while stream.read(&mut request).is_ok_and(|read| read > 0) {
-                stream.write_all(reply).unwrap();
+                if stream.write_all(reply).is_err() {
+                    break;
+                }
             }
         }
     });

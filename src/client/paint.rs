@@ -72,8 +72,9 @@ pub(super) fn harmless(text: &str) -> String {
 
 /// The same of lines of text.
 pub(super) fn harmless_lines(text: &[u8]) -> String {
-    let layout = |c| matches!(c, '\n' | '\r' | '\t');
-    let text = String::from_utf8_lossy(text);
+    let layout = |c| matches!(c, '\n' | '\t');
+    // A return alone would have the line written over.
+    let text = String::from_utf8_lossy(text).replace("\r\n", "\n");
     text.chars().map(|c| if c.is_control() && !layout(c) { '·' } else { c }).collect()
 }
 
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn nothing_controls_the_terminal() {
         assert_eq!(harmless("\x1b[2J\u{9b}2J\x7f\r\n 日本"), "·[2J·2J··· 日本");
-        assert_eq!(harmless_lines(b"a\tb\r\n\x1b[2J\x9b2J\xc2\x9b"), "a\tb\r\n·[2J\u{fffd}2J·");
+        assert_eq!(harmless_lines(b"a\tb\r\n\x1b[2J\x9b2J\xc2\x9b\rc"), "a\tb\n·[2J\u{fffd}2J··c");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use super::fence::Fence;
 use super::message::{Grant, Heartbeat, Role};
-use super::rules::{HEARTBEAT_MS, HURRY_MS, Rules};
+use super::rules::{HEARTBEAT_MS, HURRY_MS, LEASE_MS, Rules};
 use super::runs::Runs;
 use super::table::{Epoch, NodeId, Table};
 use std::ops::Range;
@@ -141,9 +141,10 @@ impl Lease {
 
     /// The authority answered.
     pub fn grant(&mut self, now_ms: u64, grant: &Grant) -> Vec<Action> {
-        let is_mine = grant.boot == self.identity.boot;
+        // Nothing that this node has sent is of later.
+        let is_mine = grant.boot == self.identity.boot && grant.sent_ms <= now_ms;
         let start_ms = if self.rules.from_send { grant.sent_ms } else { now_ms };
-        let until_ms = start_ms + grant.lease_ms;
+        let until_ms = start_ms.saturating_add(grant.lease_ms.min(LEASE_MS));
         // A table without a lease has no effect, whoever it comes from.
         if !is_mine || until_ms <= now_ms {
             return Vec::new();
@@ -241,7 +242,6 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::super::fence::Refusal;
-    use super::super::rules::LEASE_MS;
     use super::super::table::Member;
     use super::*;
 

@@ -24,7 +24,8 @@ pub(super) fn quotas(capacities: &BTreeMap<u16, u64>, shares: &Shares) -> Shares
         let exact = weight(capacity) * SLOTS as u128;
         let quota = (exact / total) as u16;
         // Nothing is left over where the division is even.
-        let has_more = exact % total > 0 && shares.get(&number).is_some_and(|&share| share > quota);
+        let is_over = |&share: &u16| share > quota;
+        let has_more = !exact.is_multiple_of(total) && shares.get(&number).is_some_and(is_over);
         quotas.insert(number, quota);
         remainders.push((Reverse(has_more), Reverse(exact % total), number));
     }

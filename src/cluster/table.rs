@@ -86,7 +86,7 @@ pub struct Slot {
 pub struct Table {
     /// Its number.
     pub epoch: Epoch,
-    /// By number. A number is given again only after a table in which its last bearer had lost all slots.
+    /// By number. The number of a member that is gone may be given again: its slots then have another `since`.
     pub members: BTreeMap<u16, Member>,
     /// All slots.
     pub slots: Runs<Slot>,

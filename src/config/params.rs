@@ -210,7 +210,7 @@ pub static PARAMS: &[Param] = &[
         "Keep for LATENCY what took so many milliseconds: commands, evictions, rounds of expiry; 0 = nothing"),
     run_time(Id::LatencyTracking, "latency-tracking", Kind::Bool, "yes", Scope::Server,
         "Record how long each command takes, for INFO latencystats and LATENCY HISTOGRAM: yes or no"),
-    run_time(Id::StatsSampleEvery, "stats-sample-every", Kind::Number { min: 0, max: 1_000_000 }, "64", Scope::Node,
+    run_time(Id::StatsSampleEvery, "stats-sample-every", Kind::Number { min: 0, max: 1_000_000 }, "256", Scope::Node,
         "Look at one use of a key in so many, by chance, for the statistics by prefix and of hot keys, and count it as so many; 1 = all, 0 = none"),
     run_time(Id::StatsCurve, "stats-curve", Kind::Bool, "yes", Scope::Node,
         "Keep the miss-ratio curve, which tells the hit ratio that other memory sizes would give: yes or no"),

@@ -161,7 +161,8 @@ pub(super) fn merged(join: &Join, proto: Proto, keys: &[Vec<u32>], replies: &[No
     }
 }
 
-/// The report of the cluster. A node that answers something else than a report is up; no more is known of it.
+/// The report of the cluster. A node that answers something else than a report is up, if it is not that it cannot serve;
+/// no more is known of it.
 fn report(
     own: &Bytes,
     form: &Form,
@@ -178,7 +179,9 @@ fn report(
     };
     let node = |addr: &String| {
         let answer = answer(addr);
-        (addr.clone(), answer.is_some(), answer.and_then(|reply| read(reply)))
+        let unknown = |reply: &Bytes| reply.starts_with(b"-ERR unknown");
+        let up = answer.is_some_and(|reply| reply.first() != Some(&b'-') || unknown(reply));
+        (addr.clone(), up, answer.and_then(|reply| read(reply)))
     };
     let nodes = all.iter().map(node).collect();
     let mut output = Output::default();

@@ -145,7 +145,7 @@ impl<'a> Keyspace<'a> {
             let key = Key { db, name: key, hash };
             match access {
                 Access::Read => shard.note_use(key, what, found, now, budget),
-                _ => shard.note_look(key, what),
+                _ => shard.note_peek(key, what),
             }
         }
         let handle = found?;
@@ -251,9 +251,14 @@ impl<'a> Keyspace<'a> {
             Expiry::At(at) if at <= now => shard.remove(handle, Some(hash as u32), budget),
             Expiry::At(at) => shard.set_expiry(hash as u32, handle, at, now, budget),
         }
-        if expiry != Expiry::Keep && store.usage.is_tracked(hash) {
-            let at = if let Expiry::At(at) = expiry { at } else { 0 };
-            store.usage.track_expiry(Key { db, name: key, hash }, at);
+        if store.usage.is_tracked(hash) {
+            let key = Key { db, name: key, hash };
+            match expiry {
+                Expiry::Keep => {}
+                Expiry::Never => store.usage.track_expiry(key, 0),
+                Expiry::At(at) if at <= now => store.usage.track_removal(key),
+                Expiry::At(at) => store.usage.track_expiry(key, at),
+            }
         }
         true
     }

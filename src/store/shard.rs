@@ -70,7 +70,7 @@ pub struct Shard {
     pub(super) ages: Ages,
     /// Uses until one is looked at.
     pub(super) until: u32,
-    /// Reads that the curve was told of: those that found their key, those that did not.
+    /// Reads that the curve was told of, or need not be: those that found their key, those that did not.
     pub(super) told_reads: (u64, u64),
     pub(super) parts: Parts,
 }

@@ -27,8 +27,12 @@ const HOT_HALF_LIFE_MS: u64 = 60_000;
 const CURVE_HALF_LIFE_MS: u64 = 600_000;
 /// Uses after which a shard looks again whether any are wanted.
 const LOOK_AGAIN: u32 = 1 << 16;
+/// Reads of tracked keys without which there is no curve.
+const SAMPLED_MIN: f64 = 100.0;
 /// By how much the misses of the sample are corrected at most.
 const CORRECTION_MAX: f64 = 4.0;
+/// How often it is confirmed that the biggest keys are still there.
+const CONFIRM_MS: u64 = 100;
 /// What a key takes at least that is called big, in bytes.
 const BIG_BYTES_MIN: u64 = 1024;
 /// Multiples of the memory at which the curve is told.
@@ -85,6 +89,8 @@ pub struct Usage {
     seen: Mutex<Seen>,
     /// The shards that have yet to begin anew to count uses, as bits.
     rearm: AtomicU32,
+    /// When the biggest keys were confirmed last.
+    confirmed_ms: AtomicU64,
 }
 
 #[derive(Default)]
@@ -98,6 +104,7 @@ struct Seen {
     hits: f64,
     hot_faded_ms: u64,
     curve_faded_ms: u64,
+    relieved_ms: u64,
 }
 
 /// What the curve tells: reads, tracked keys, and for each of [`CURVE_TIMES`] the reads that would hit.
@@ -107,7 +114,7 @@ pub struct CurvePoints {
     pub reads: f64,
     /// Keys that are tracked.
     pub tracked: usize,
-    /// Bytes of memory, and reads that would have hit.
+    /// Bytes of memory, and reads that would have hit; none as long as too little is known.
     pub points: Vec<(u64, f64)>,
 }
 
@@ -120,8 +127,9 @@ impl Usage {
             big: AtomicU64::new(BIG_BYTES_MIN),
             seen: Mutex::default(),
             rearm: AtomicU32::new(0),
+            confirmed_ms: AtomicU64::new(0),
         };
-        usage.configure(Settings { sampled: 64, curve: true, separator: Separator::default() });
+        usage.configure(Settings { sampled: 256, curve: true, separator: Separator::default() });
         usage
     }
 
@@ -260,6 +268,16 @@ impl Usage {
         self.seen().big.list()
     }
 
+    /// Whether it is time to confirm the biggest keys again.
+    pub(super) fn is_confirmation_due(&self, now: u64) -> bool {
+        let last = self.confirmed_ms.load(Relaxed);
+        let due = now < last || now - last >= CONFIRM_MS;
+        if due {
+            self.confirmed_ms.store(now, Relaxed);
+        }
+        due
+    }
+
     /// Keeps of the biggest keys those that `size_of` confirms.
     pub(super) fn confirm_big_keys(&self, size_of: impl Fn(&BigKey) -> Option<u64>) {
         // Not under the lock: whoever writes holds a shard and waits for it.
@@ -287,6 +305,9 @@ impl Usage {
     /// Lets what was seen fade with time.
     pub(super) fn fade(&self, now: u64) {
         let mut seen = self.seen();
+        let ms = now.saturating_sub(std::mem::replace(&mut seen.relieved_ms, now));
+        seen.curve.relieve(ms);
+        self.follow(&seen);
         let is_due = |last: &mut u64, half_life: u64| {
             // The clock may have been set back.
             let due = now < *last || now - *last >= half_life;
@@ -324,6 +345,10 @@ impl Usage {
         if self.tracked_below.load(Relaxed) == 0 {
             return CurvePoints::default();
         }
+        if seen.curve.sampled() < SAMPLED_MIN {
+            let (reads, tracked) = (seen.reads, seen.curve.tracked());
+            return CurvePoints { reads, tracked, points: Vec::new() };
+        }
         let sizes = CURVE_TIMES.map(|times| (memory as f64 * times) as u64);
         let mut hits = seen.curve.hits(seen.reads, &sizes);
         let missed = seen.reads - seen.curve.hits(seen.reads, &[memory])[0];
@@ -341,13 +366,19 @@ impl Usage {
         }
     }
 
+    /// Begins anew to count for the curve; keys stay tracked.
+    pub fn restart_curve(&self) {
+        let mut seen = self.seen();
+        seen.curve.reset();
+        (seen.reads, seen.hits) = (0.0, 0.0);
+    }
+
     /// Forgets what was counted (`CONFIG RESETSTAT`).
     pub fn reset(&self) {
+        self.restart_curve();
         let mut seen = self.seen();
         seen.prefixes = Prefixes::default();
         seen.hot = HotKeys::default();
-        seen.curve.reset();
-        (seen.reads, seen.hits) = (0.0, 0.0);
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

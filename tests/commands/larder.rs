@@ -67,6 +67,6 @@ fn stats_settings(cx: &mut Cx) {
         "CONFIG GET stats-separator",
         Value::Map(vec![(bulk("stats-separator"), bulk("->"))]),
     );
-    cx.ok("CONFIG SET stats-sample-every 64 stats-curve yes stats-separator :");
+    cx.ok("CONFIG SET stats-sample-every 256 stats-curve yes stats-separator :");
     cx.ok("FLUSHALL");
 }

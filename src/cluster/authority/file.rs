@@ -88,7 +88,7 @@ impl FileAuthority {
         if std::mem::replace(&mut self.is_handed_out, true) { None } else { self.writing.as_ref() }
     }
 
-    /// What became of the writing. On failure the file may have either table; neither was in force.
+    /// What became of the writing. On failure the file may have either table; the new one was not in force.
     pub fn written(&mut self, is_durable: bool) {
         if let Some(table) = self.writing.take() {
             self.done = Some(if is_durable { Decision::Decided } else { Decision::Dropped });

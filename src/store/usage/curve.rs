@@ -17,8 +17,12 @@ use std::hash::{BuildHasherDefault, Hasher};
 const KEYS_MAX: usize = 4096;
 /// The bits of a hash by which keys are chosen: its upper ones.
 const CHOICE_BITS: u32 = 24;
-/// One key in 32 is tracked at most, so that tracking costs little: some 15 instructions a request.
+/// One key in 32 is tracked at most.
 const THRESHOLD_MAX: u32 = 1 << CHOICE_BITS >> 5;
+/// Uses of tracked keys a second, at some half a microsecond each, beyond which fewer keys are tracked; and how many keys
+/// are tracked however often they are used.
+const USES_PER_SECOND_MAX: u64 = 10_000;
+const KEYS_MIN: usize = 512;
 /// How many times the memory is looked at.
 pub(super) const REACH: u64 = 8;
 /// Bytes of the index for a key, beside what it is charged.
@@ -60,6 +64,8 @@ pub(super) struct Curve {
     order: Order,
     /// Those that expire, by when.
     expiring: BTreeSet<(u64, u64)>,
+    /// Uses since the last [`Curve::relieve`].
+    uses: u64,
     /// Keys have been forgotten because they were out of reach.
     overflowed: bool,
     /// Reads by the memory from which on they hit, each counted as those it stands for.
@@ -74,6 +80,7 @@ impl Default for Curve {
             keys: HashMap::default(),
             order: Order::default(),
             expiring: BTreeSet::new(),
+            uses: 0,
             overflowed: false,
             hits: vec![0.0; BUCKETS],
             reads: 0.0,
@@ -92,6 +99,11 @@ impl Curve {
         self.keys.len()
     }
 
+    /// Reads of tracked keys that were counted, about.
+    pub(super) fn sampled(&self) -> f64 {
+        self.reads / self.weight()
+    }
+
     /// How many keys one tracked key stands for.
     fn weight(&self) -> f64 {
         f64::from(1u32 << CHOICE_BITS) / f64::from(self.threshold)
@@ -100,6 +112,7 @@ impl Curve {
     /// Counts a read, of a memory of `limit` bytes.
     pub(super) fn read(&mut self, id: u64, found: Option<Found>, now: u64, limit: u64) {
         let weight = self.weight();
+        self.uses += 1;
         self.drop_due(now);
         let Some(key) = self.keys.get(&id) else {
             // One that was there before it was tracked says nothing; one that was forgotten was out of reach.
@@ -134,6 +147,7 @@ impl Curve {
 
     /// Puts a key at the front of the order.
     pub(super) fn renew(&mut self, id: u64, found: &Found, now: u64, limit: u64) {
+        self.uses += 1;
         self.drop_due(now);
         let (bytes, expires_at) = (found.bytes as u64 + INDEX_BYTES, found.expires_at);
         if self.order.is_full() {
@@ -199,6 +213,14 @@ impl Curve {
         out.into_iter().for_each(|id| self.forget(id));
     }
 
+    /// Tracks fewer keys if they were used too often in the last milliseconds.
+    pub(super) fn relieve(&mut self, ms: u64) {
+        let uses = std::mem::take(&mut self.uses);
+        if uses * 1000 > USES_PER_SECOND_MAX * ms && self.keys.len() > KEYS_MIN {
+            self.narrow();
+        }
+    }
+
     /// Lowers the threshold by an eighth.
     fn narrow(&mut self) {
         let threshold = (self.threshold - self.threshold / 8).max(2) - 1;
@@ -210,9 +232,11 @@ impl Curve {
     pub(super) fn fade(&mut self) {
         self.hits.iter_mut().for_each(|hits| *hits /= 2.0);
         self.reads /= 2.0;
-        if self.keys.len() < KEYS_MAX / 4 && self.threshold < THRESHOLD_MAX {
-            self.threshold = (self.threshold * 2).min(THRESHOLD_MAX);
-            self.overflowed = false;
+        if self.keys.len() < KEYS_MAX / 8 && self.threshold < THRESHOLD_MAX {
+            let threshold = (self.threshold * 2).min(THRESHOLD_MAX);
+            // Those that were passed over are missing in the order: it begins anew.
+            self.forget_all(None);
+            self.threshold = threshold;
         }
     }
 

@@ -110,7 +110,7 @@ fn deletion_and_expiry_are_misses_everywhere() {
 fn what_has_expired_takes_no_memory() {
     let mut curve = Curve::default();
     for now in 0..2_000 {
-        for hot in 0..3 {
+        for hot in (0..3).filter(|_| now % 20 == 0) {
             curve.read(hot, None, now, 0);
             curve.renew(hot, &found(0), now, 0);
         }
@@ -118,10 +118,10 @@ fn what_has_expired_takes_no_memory() {
             curve.renew(1000 + now * 10 + number, &found(now + 5), now, 0);
         }
     }
-    // No more than fifty of those are alive at once.
+    // No more than fifty of those are alive at once, but two hundred come between two reads.
     let memory = (60.0 * ITEM as f64 * curve.weight()) as u64;
     let ratio = curve.hits(curve.reads, &[memory])[0] / curve.reads;
-    assert!(ratio > 0.99 && curve.tracked() <= 63, "{ratio} {}", curve.tracked());
+    assert!(ratio > 0.98 && curve.tracked() <= 63, "{ratio} {}", curve.tracked());
 }
 
 #[test]
@@ -143,6 +143,22 @@ fn however_many_keys_there_are_the_bounds_hold() {
     curve.narrow();
     curve.forget_all(None);
     assert_eq!(curve.threshold(), THRESHOLD_MAX);
+}
+
+#[test]
+fn fewer_keys_are_tracked_where_they_are_used_too_often() {
+    let mut curve = Curve::default();
+    for id in 0..4_000 {
+        curve.renew(mix(id) >> 6, &found(0), 0, 0);
+    }
+    let (keys, threshold) = (curve.tracked(), curve.threshold());
+    curve.relieve(1_000);
+    assert_eq!((curve.tracked(), curve.threshold()), (keys, threshold), "4,000 a second are few");
+    for _ in 0..100 {
+        (0..4_000).for_each(|id| curve.read(mix(id) >> 6, None, 0, 0));
+        curve.relieve(100);
+    }
+    assert!((KEYS_MIN * 7 / 8..=KEYS_MIN).contains(&curve.tracked()), "{}", curve.tracked());
 }
 
 #[test]

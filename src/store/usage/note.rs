@@ -31,9 +31,17 @@ impl Shard {
         }
     }
 
-    /// Notes that a key was asked about, which is no use of it to the policies.
+    /// Notes that a key was asked about, which is no use of it to the policies, nor to the curve.
+    pub(in crate::store) fn note_peek(&mut self, key: Key<'_>, what: Use) {
+        self.note_look(key, what);
+        *match what {
+            Use::Hit => &mut self.told_reads.0,
+            _ => &mut self.told_reads.1,
+        } += 1;
+    }
+
     #[inline]
-    pub(in crate::store) fn note_look(&mut self, key: Key<'_>, what: Use) {
+    fn note_look(&mut self, key: Key<'_>, what: Use) {
         if self.is_looked_at() {
             self.parts.usage.count(key, what);
         }
