@@ -212,7 +212,7 @@ const COLUMNS: [(&str, usize); 10] = [
     ("out/s", 7),
 ];
 
-/// The heading above [`line`]s.
+/// The heading above [`line()`]s.
 pub(super) fn heading() -> String {
     in_columns(COLUMNS.map(|(title, _)| title.to_owned()))
 }
