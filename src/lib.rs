@@ -78,7 +78,7 @@
 //!   percentiles of a cluster are those of all its requests.
 //! - **Uses of keys are looked at by chance** (`store/usage.rs`): one in 256 for hot keys and the counts by prefix, those of
 //!   one key in 32 for the miss-ratio curve, or of fewer where they are used much; keys and bytes by prefix are counted when
-//!   somebody asks (`store/census.rs`). With all that a request takes 2 to 3 % more instructions.
+//!   somebody asks (`store/census.rs`). With all that a request takes some 2 % more instructions.
 //! - **`unsafe` is in three small modules**: `store/pool.rs` maps memory, `store/prefetch.rs` fetches ahead,
 //!   `store/reclaim.rs` tells the allocator to give memory back. `tests/memcheck` runs them under AddressSanitizer and
 //!   valgrind.
