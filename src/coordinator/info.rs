@@ -115,7 +115,7 @@ fn own_sections(own: &str, nodes: &[(&String, Fields)]) -> String {
     let difference = |more: &str, less: &str| (sums[more] as i64 - sums[less] as i64).to_string();
     let mut out = String::new();
     for line in own.split_inclusive('\n') {
-        let Some((name, _)) = line.split_once(':') else {
+        let Some((name, value)) = line.split_once(':') else {
             out.push_str(line);
             if line.starts_with("# Keyspace") {
                 out.push_str(&keyspace_lines(nodes));
@@ -124,6 +124,12 @@ fn own_sections(own: &str, nodes: &[(&String, Fields)]) -> String {
         };
         let value = match name {
             "maxmemory_policy" => common(nodes, name),
+            // Its own clients, and the nodes' ones, of which it is one.
+            "mem_clients_normal" => {
+                let own: u64 = value.trim().parse().unwrap_or(0);
+                let of_nodes = nodes.iter().map(|(_, fields)| number(fields, name));
+                of_nodes.fold(own, u64::saturating_add).to_string()
+            }
             "mem_fragmentation_ratio" => format!("{:.2}", ratio("used_memory_rss", "used_memory")),
             "mem_fragmentation_bytes" => difference("used_memory_rss", "used_memory"),
             "allocator_frag_bytes" => difference("allocator_active", "allocator_allocated"),
@@ -217,11 +223,11 @@ mod tests {
     #[test]
     fn sums_merges_and_names_the_dead() {
         let own = node(
-            "# Memory\r\nused_memory:0\r\nused_memory_human:0B\r\nused_memory_rss:7\r\nmaxmemory_policy:x\r\n\r\n\
+            "# Memory\r\nused_memory:0\r\nused_memory_human:0B\r\nused_memory_rss:7\r\nmaxmemory_policy:x\r\nmem_clients_normal:5\r\n\r\n\
              # Stats\r\nkeyspace_hits:0\r\ntotal_commands_processed:9\r\n\r\n# Keyspace\r\n",
         );
         let one = node(
-            "process_id:5\r\nused_memory:1024\r\nused_memory_rss:4096\r\nmaxmemory_policy:allkeys-lru\r\n\
+            "process_id:5\r\nmem_clients_normal:30\r\nused_memory:1024\r\nused_memory_rss:4096\r\nmaxmemory_policy:allkeys-lru\r\n\
              keyspace_hits:3\r\ndb0:keys=2,expires=1,avg_ttl=100\r\ndb3:keys=1,expires=0,avg_ttl=0\r\n",
         );
         let two = node(
@@ -238,6 +244,7 @@ mod tests {
             "used_memory:3072",
             "used_memory_human:3.00K",
             "used_memory_rss:4096",
+            "mem_clients_normal:35",
             "maxmemory_policy:mixed",
             "keyspace_hits:7",
             "total_commands_processed:9",

@@ -77,6 +77,7 @@ impl Collector for Figures {
             out.ages(&report.ages)?;
             out.prefixes(&report.prefixes.list)?;
             out.curve(report)?;
+            out.extremes(report)?;
         }
         let nodes = report.nodes.iter();
         out.each(
@@ -260,6 +261,16 @@ impl Families<'_> {
         )
     }
 
+    /// The hottest and the biggest key, without their names: these would be ever new series.
+    fn extremes(&mut self, report: &Report) -> Result {
+        let share = report.hot_keys.first().map_or(0.0, |key| key.share);
+        let help = "Part of all uses that are of the hottest key, of late";
+        self.one(("larder_hottest_key_share", None, help), ConstGauge::new(share))?;
+        let bytes = report.big_keys.first().map_or(0, |key| key.bytes);
+        let help = "What the biggest key that is known takes";
+        self.one(("larder_biggest_key", Some(Unit::Bytes), help), gauge(bytes))
+    }
+
     /// What Prometheus's clients tell of a process; those of `larder up` share one.
     fn process(&mut self, report: &Report) -> Result {
         let server = &report.server;
@@ -400,6 +411,8 @@ mod tests {
                 "larder_eviction_age_seconds_sum 99.0",
                 "larder_hit_ratio_at{memory=\"0.5x\"} 0.25",
                 "larder_hit_ratio_at{memory=\"2x\"} 0.75",
+                "larder_hottest_key_share 0.0",
+                "larder_biggest_key_bytes 0",
                 "larder_prefix_bytes{prefix=\"a \\\"b\\\\\\n7\"} 993",
             ],
         );
@@ -421,7 +434,9 @@ mod tests {
                 "larder_commands_total{command=\"config|get\"} 4",
             ],
         );
-        for of_nodes in ["_keys", "keyspace", "memory_used", "prefix", "hit_ratio", "age"] {
+        for of_nodes in
+            ["_keys", "keyspace", "memory_used", "prefix", "hit_ratio", "age", "hottest"]
+        {
             assert!(!text.contains(&format!("larder_{of_nodes}")), "{of_nodes} in\n{text}");
         }
     }
