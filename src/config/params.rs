@@ -209,7 +209,7 @@ pub static PARAMS: &[Param] = &[
     run_time(Id::LatencyMonitorThreshold, "latency-monitor-threshold", Kind::Number { min: 0, max: i64::MAX }, "0", Scope::Node,
         "Keep for LATENCY what took so many milliseconds: commands, evictions, rounds of expiry; 0 = nothing"),
     run_time(Id::LatencyTracking, "latency-tracking", Kind::Bool, "yes", Scope::Server,
-        "Record how long each command takes, for INFO latencystats and LATENCY HISTOGRAM: yes or no"),
+        "Record how long each command takes, for LATENCY HISTOGRAM and all percentiles that INFO and the statistics tell: yes or no"),
     run_time(Id::StatsSampleEvery, "stats-sample-every", Kind::Number { min: 0, max: 1_000_000 }, "256", Scope::Node,
         "Look at one use of a key in so many, by chance, for the statistics by prefix and of hot keys, and count it as so many; 1 = all, 0 = none"),
     run_time(Id::StatsCurve, "stats-curve", Kind::Bool, "yes", Scope::Node,

@@ -30,13 +30,13 @@ impl Report {
         self.curve = curve(store, if limit > 0 { limit } else { store.budget.used() as u64 });
         let (hot, uses) = store.usage.hot_keys();
         self.cache.recent_uses = uses;
-        let hot = hot.into_iter().map(|hot| HotKey {
+        let hot = hot.into_iter().take(KEYS_MAX).map(|hot| HotKey {
             key: shown(&hot.key),
             uses: hot.uses,
             share: hot.share,
             ..HotKey::default()
         });
-        self.hot_keys = hot.take(KEYS_MAX).collect();
+        self.hot_keys = hot.collect();
         if !form.wants(&["prefixes", "big-keys"]) {
             return;
         }

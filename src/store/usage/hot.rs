@@ -8,8 +8,6 @@ const KEYS_MAX: usize = 64;
 const KEY_BYTES_MAX: usize = 128;
 /// Of all uses a hot key has at least one in so many.
 const TELLING: u64 = 1000;
-/// Keys that are told of.
-const KEYS_TOLD: usize = 16;
 
 /// A key that is used much.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +88,6 @@ impl HotKeys {
             })
             .collect();
         list.sort_by_key(|key| std::cmp::Reverse(key.uses));
-        list.truncate(KEYS_TOLD);
         list
     }
 }
@@ -115,7 +112,7 @@ mod tests {
         assert_eq!((list[0].key.as_slice(), list[1].key.as_slice()), (&b"1"[..], &b"2"[..]));
         assert!((list[0].share - 0.2).abs() < 0.02 && (list[1].share - 0.1).abs() < 0.02);
         assert!(list[0].uses.abs_diff(20_000 * 64) < 2_000 * 64);
-        assert!(list.len() <= KEYS_TOLD);
+        assert!(list.len() <= KEYS_MAX);
         hot.fade();
         assert!(hot.list(64)[0].uses.abs_diff(10_000 * 64) < 1_000 * 64);
         assert!((hot.list(64)[0].share - 0.2).abs() < 0.02);
