@@ -47,9 +47,12 @@
 //! Without *settle* no read is stale while moved slots begin empty, but writes that were acknowledged are lost.
 
 mod authority;
+mod clock;
 mod fence;
+mod fences;
 mod follower;
 mod lease;
+mod local;
 mod message;
 mod placement;
 mod rules;
@@ -62,14 +65,17 @@ mod table;
 pub use authority::{
     Action as AuthorityAction, Authority, Conflict, Decision, FileAuthority, Peer, TableAuthority,
 };
+pub use clock::now_ms;
 pub use fence::{Fence, Refusal};
+pub use fences::{Entered, Fences};
 pub use follower::{Follower, Retry, Route};
 pub use lease::{Action as NodeAction, Identity, Lease};
+pub use local::{INTERNAL_USER, Local, MemberStatus, Order, Secret, Status, View};
 pub use message::{Grant, Heartbeat, Message, Role};
 pub use rules::{
     DEBOUNCE_MAX_MS, DEBOUNCE_MS, FORGET_MS, HEARTBEAT_MS, HURRY_MS, LEASE_MS, MARGIN_MS,
     PEERS_MAX, SILENT_MS, STALL_MS, STEP_MS, STEP_SLOTS, TICK_MS,
 };
 pub use runs::Runs;
-pub use slots::{SLOTS, SlotTable, slot_of};
+pub use slots::{NODES_MAX, Owner, SLOTS, SlotTable, slot_of};
 pub use table::{Epoch, Member, NodeId, Slot, Table, Update};

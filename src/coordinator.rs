@@ -73,7 +73,7 @@ impl Coordinator {
     /// Forwards a request whose keys lie in one slot, as it came, and its reply as it comes.
     fn forward(&self, call: &mut Call<'_>, found: Found, args: Args<'_>, hint: u64) -> Outcome {
         let node = if Self::has_one_key(found) {
-            Ok(self.table.owner(hint as u16))
+            plan::place(self.table.owner(hint as u16))
         } else {
             plan::one_slot(&self.table, found, args)
         };

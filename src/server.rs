@@ -33,6 +33,7 @@ pub fn check_address(addr: &str) -> anyhow::Result<()> {
     }
 }
 
+use crate::cluster::Local;
 use crate::command::{self, Found, flag};
 use crate::config::{Config, Id};
 use crate::resp::Args;
@@ -93,6 +94,8 @@ pub struct Server {
     pub workers: usize,
     /// Whether expired keys are freed without being read (`DEBUG SET-ACTIVE-EXPIRE`).
     pub active_expire: AtomicBool,
+    /// Its part in a cluster that forms itself, if it is in one; set before it listens.
+    pub cluster: OnceLock<Arc<Local>>,
     addr: OnceLock<SocketAddr>,
     stopping: watch::Sender<bool>,
 }
@@ -119,6 +122,7 @@ impl Server {
                 .collect(),
             workers,
             active_expire: AtomicBool::new(true),
+            cluster: OnceLock::new(),
             addr: OnceLock::new(),
             stopping: watch::Sender::new(false),
         })
@@ -168,6 +172,11 @@ impl Server {
             self.note_event(event, ns);
         }
         done
+    }
+
+    /// Its part in a cluster that forms itself, if it is in one.
+    pub fn local(&self) -> Option<&Arc<Local>> {
+        self.cluster.get()
     }
 
     /// Where it listens, once it does.

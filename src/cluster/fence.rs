@@ -37,6 +37,11 @@ impl Fence {
         Fence { epoch, slots, until_ms: AtomicU64::new(if rules.lease { 0 } else { u64::MAX }) }
     }
 
+    /// One that lets nothing through.
+    pub(super) fn none() -> Self {
+        Fence::new(0, std::iter::empty(), Rules::ALL)
+    }
+
     /// The epoch of the table that it is by.
     pub fn epoch(&self) -> Epoch {
         self.epoch
@@ -72,7 +77,7 @@ impl Fence {
     }
 
     /// Whether the other one lacks any of its slots.
-    pub(super) fn has_more_than(&self, other: &Fence) -> bool {
+    pub fn has_more_than(&self, other: &Fence) -> bool {
         self.slots.iter().zip(&other.slots).any(|(mine, others)| mine & !others != 0)
     }
 

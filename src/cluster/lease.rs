@@ -70,7 +70,7 @@ impl Lease {
             table: Table::default(),
             settled: 0,
             held: Runs::new(0),
-            fence: Arc::new(Fence::new(0, std::iter::empty(), Rules::ALL)),
+            fence: Arc::new(Fence::none()),
             seen: 0,
             beat: 0,
             sent_ms: 0,

@@ -1,5 +1,6 @@
 //! Hash slots as in Redis Cluster, and an even table of their owners.
 
+use super::table::{Epoch, Member, NodeId, Table};
 use crc16::{State, XMODEM};
 use sha2::{Digest, Sha256};
 
@@ -17,9 +18,41 @@ pub fn slot_of(key: &[u8]) -> u16 {
     State::<XMODEM>::calculate(tag.unwrap_or(key)) % SLOTS as u16
 }
 
-/// Who owns which slot.
+/// Nodes of a cluster at most, so that a cursor can name one.
+pub const NODES_MAX: usize = 1000;
+
+/// Nobody may serve it just now; it will have an owner soon.
+const BETWEEN: u16 = u16::MAX;
+/// Nobody serves it.
+const NOBODY: u16 = u16::MAX - 1;
+
+/// Whom a request for a slot goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// The node at this place of the table.
+    Node(usize),
+    /// Nobody yet, for some milliseconds.
+    Between,
+    /// Nobody.
+    Nobody,
+}
+
+/// A node that a coordinator routes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Its name in a cluster that forms itself.
+    pub id: Option<NodeId>,
+    /// Its number, which stays as long as it is a member; below [`NODES_MAX`].
+    pub number: u16,
+    /// It is known not to serve.
+    pub is_down: bool,
+}
+
+/// Who owns which slot, as a coordinator's workers want to know it. Places count the nodes of this one table.
 pub struct SlotTable {
-    nodes: Vec<String>,
+    epoch: Epoch,
+    addresses: Vec<String>,
+    nodes: Vec<Node>,
     owners: Box<[u16]>,
 }
 
@@ -37,31 +70,88 @@ impl SlotTable {
         if nodes.is_empty() {
             return Err("no nodes are named".to_owned());
         }
-        if nodes.len() > 1000 {
-            return Err("more than 1000 nodes are named".to_owned());
+        if nodes.len() > NODES_MAX {
+            return Err(format!("more than {NODES_MAX} nodes are named"));
         }
         let owners = (0..SLOTS).map(|slot| (slot * nodes.len() / SLOTS) as u16).collect();
-        Ok(SlotTable { nodes, owners })
+        let node = |number| Node { id: None, number, is_down: false };
+        Ok(SlotTable {
+            epoch: 0,
+            nodes: (0..nodes.len() as u16).map(node).collect(),
+            addresses: nodes,
+            owners,
+        })
     }
 
-    /// The addresses of the nodes; a node's place here is its number.
+    /// The table of a cluster of which nothing is known yet.
+    pub fn nothing() -> Self {
+        SlotTable { epoch: 0, addresses: vec![], nodes: vec![], owners: [NOBODY; SLOTS].into() }
+    }
+
+    /// A cluster's table, as a coordinator may use it. `is_ready` says of an owner whether it serves what it was given
+    /// in an epoch.
+    pub fn of(
+        table: &Table,
+        is_down: impl Fn(NodeId) -> bool,
+        is_ready: impl Fn(NodeId, Epoch) -> bool,
+    ) -> Self {
+        let mut owners: Box<[u16]> =
+            [if table.members.is_empty() { NOBODY } else { BETWEEN }; SLOTS].into();
+        let members: Vec<_> = table.members.iter().collect();
+        for (run, slot) in table.slots.iter() {
+            let place = members.iter().position(|&(&number, _)| Some(number) == slot.owner);
+            let Some((place, (_, member))) = place.map(|place| (place, members[place])) else {
+                continue;
+            };
+            if is_down(member.id) || is_ready(member.id, slot.since) {
+                owners[run.start.into()..run.end.into()].fill(place as u16);
+            }
+        }
+        let node = |&(&number, member): &(&u16, &Member)| Node {
+            id: Some(member.id),
+            number,
+            is_down: is_down(member.id),
+        };
+        SlotTable {
+            epoch: table.epoch,
+            nodes: members.iter().map(node).collect(),
+            addresses: members.iter().map(|(_, member)| member.address.clone()).collect(),
+            owners,
+        }
+    }
+
+    /// The epoch of the cluster's table; 0 for a fixed list.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The addresses of the nodes, by their places.
     pub fn nodes(&self) -> &[String] {
-        &self.nodes
+        &self.addresses
     }
 
-    /// The number of the node that owns a slot.
-    pub fn owner(&self, slot: u16) -> usize {
-        self.owners[slot as usize].into()
+    /// What else is known of the node at a place.
+    pub fn node(&self, place: usize) -> &Node {
+        &self.nodes[place]
     }
 
-    /// The number of the node that owns a key.
-    pub fn owner_of(&self, key: &[u8]) -> usize {
+    /// The owner of a slot.
+    pub fn owner(&self, slot: u16) -> Owner {
+        match self.owners[usize::from(slot)] {
+            BETWEEN => Owner::Between,
+            NOBODY => Owner::Nobody,
+            place => Owner::Node(place.into()),
+        }
+    }
+
+    /// The owner of a key.
+    pub fn owner_of(&self, key: &[u8]) -> Owner {
         self.owner(slot_of(key))
     }
 
-    /// Tells two tables apart: 16 hexadecimal digits.
+    /// Tells two fixed tables apart: 16 hexadecimal digits.
     pub fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(self.nodes.join(" ").as_bytes());
+        let digest = Sha256::digest(self.addresses.join(" ").as_bytes());
         digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -2,7 +2,7 @@
 //! and a slot table in, a plan out.
 
 use super::gather::Join;
-use crate::cluster::{SlotTable, slot_of};
+use crate::cluster::{Owner, SlotTable, slot_of};
 use crate::command::{Found, Merge, slowlog_wanted};
 use crate::config::{self, PARAMS, Scope};
 use crate::resp::{Args, ArgsBuf, Error};
@@ -56,7 +56,15 @@ pub(super) fn one_slot(table: &SlotTable, found: Found, args: Args<'_>) -> Resul
             return Err(Error::CROSS_SLOT);
         }
     }
-    Ok(table.owner(slot))
+    place(table.owner(slot))
+}
+
+/// The place of an owner.
+pub(super) fn place(owner: Owner) -> Result<usize, Error> {
+    match owner {
+        Owner::Node(place) => Ok(place),
+        Owner::Between | Owner::Nobody => Err(Error::CLUSTER_DOWN),
+    }
 }
 
 /// Whether each key has all that belongs to it, as in MSET.
@@ -82,7 +90,7 @@ pub(super) fn split(
     check_groups(found, args)?;
     let mut by_node: Vec<Vec<u32>> = vec![Vec::new(); table.nodes().len()];
     for (ordinal, at) in keys.positions(args.len()).enumerate() {
-        by_node[table.owner_of(args.at(at))].push(ordinal as u32);
+        by_node[place(table.owner_of(args.at(at)))?].push(ordinal as u32);
     }
     let mut owners = by_node.iter().enumerate().filter(|(_, keys)| !keys.is_empty());
     if let (Some((node, _)), None) = (owners.next(), owners.next()) {
