@@ -5,6 +5,7 @@
 
 mod file;
 mod plan;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -12,8 +13,8 @@ pub use file::{Conflict, Decision, FileAuthority, TableAuthority};
 
 use super::message::{Grant, Heartbeat, Role};
 use super::rules::{
-    DEBOUNCE_MAX_MS, DEBOUNCE_MS, FORGET_MS, LEASE_MS, MARGIN_MS, PEERS_MAX, Rules, SILENT_MS,
-    STALL_MS, STEP_MS, TICK_MS,
+    DEBOUNCE_FIRST_MS, DEBOUNCE_MAX_MS, DEBOUNCE_MS, FORGET_MS, LEASE_MS, MARGIN_MS, PEERS_MAX,
+    Rules, SILENT_MS, STALL_MS, STEP_MS, TICK_MS,
 };
 use super::table::{Epoch, Member, NodeId};
 use plan::{Plan, Release, Situation, plan};
@@ -102,6 +103,14 @@ impl<T: TableAuthority> Authority<T> {
         Self::with_rules(decider, step_slots, now_ms, Rules::ALL)
     }
 
+    /// The authority of a cluster that nobody can ever have been in, as its key was made just now: it need not wait for
+    /// leases to end.
+    pub fn of_new_cluster(decider: T, step_slots: u16, now_ms: u64) -> Self {
+        let mut authority = Self::new(decider, step_slots, now_ms);
+        authority.begin_ms = 0;
+        authority
+    }
+
     pub(super) fn with_rules(decider: T, step_slots: u16, now_ms: u64, rules: Rules) -> Self {
         let begin_ms = if rules.restart { now_ms + LEASE_MS + MARGIN_MS } else { 0 };
         // Members have from then on the usual time to be heard. Without the rule, a few moments from now.
@@ -162,6 +171,11 @@ impl<T: TableAuthority> Authority<T> {
     /// cluster's. People have to bring the file back, or to restart all nodes, empty, before the authority.
     pub fn refused(&self) -> Option<(NodeId, Epoch)> {
         self.refused
+    }
+
+    /// Somebody else decides on tables, too, and has done so for longer: nothing more is granted or decided here.
+    pub fn stand_down(&mut self, other: NodeId) {
+        self.refused.get_or_insert((other, self.decider.table().epoch));
     }
 
     /// To be called each [`TICK_MS`].
@@ -335,7 +349,9 @@ impl<T: TableAuthority> Authority<T> {
         let joining: Vec<&Peer> = self.peers.values().filter(differs).collect();
         let first = joining.iter().map(|peer| peer.changed_ms).min().unwrap_or(0);
         let last = joining.iter().map(|peer| peer.changed_ms).max().unwrap_or(0);
-        let is_time = now_ms >= (last + DEBOUNCE_MS).min(first + DEBOUNCE_MAX_MS);
+        // The first nodes of a cluster have nothing to lose by a step too many.
+        let quiet_ms = if table.members.is_empty() { DEBOUNCE_FIRST_MS } else { DEBOUNCE_MS };
+        let is_time = now_ms >= (last + quiet_ms).min(first + DEBOUNCE_MAX_MS);
         if is_time { joining.into_iter().map(Peer::member).collect() } else { Vec::new() }
     }
 

@@ -6,9 +6,9 @@
 use super::fence::Refusal;
 use super::lease::Identity;
 use super::message::{Grant, Heartbeat, Role};
-use super::rules::{HEARTBEAT_MS, HURRY_MS, SILENT_MS};
+use super::rules::{HEARTBEAT_MS, HURRY_MS, PEERS_MAX, SILENT_MS};
 use super::table::{Epoch, NodeId, Table};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a request for a slot goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub struct Follower {
     /// Members that the authority cannot reach, and whether it said so not long ago.
     down: Vec<NodeId>,
     granted_ms: u64,
+    /// When the latest heartbeat that was answered had been sent.
+    answered_ms: u64,
+    /// Of each node its latest heartbeat, as life and number, and the table that it serves by.
+    heard: BTreeMap<NodeId, (u64, u64, Epoch)>,
     /// Members whose connection to us is closed.
     closed: BTreeSet<NodeId>,
     seen: Epoch,
@@ -54,6 +58,8 @@ impl Follower {
             table: Table::default(),
             down: Vec::new(),
             granted_ms: 0,
+            answered_ms: 0,
+            heard: BTreeMap::new(),
             closed: BTreeSet::new(),
             seen: 0,
             beat: 0,
@@ -72,8 +78,18 @@ impl Follower {
         let Some(number) = self.table.slots.get(slot).owner else {
             return if self.table.members.is_empty() { Route::Down } else { Route::Wait };
         };
-        let is_down = self.table.members.get(&number).is_none_or(|member| self.is_down(member.id));
-        if is_down { Route::Down } else { Route::To(number) }
+        match self.table.members.get(&number) {
+            Some(member) if !self.is_down(member.id) => {
+                let is_ready = self.is_ready(member.id, self.table.slots.get(slot).since);
+                if is_ready { Route::To(number) } else { Route::Wait }
+            }
+            _ => Route::Down,
+        }
+    }
+
+    /// Whether a member said that it serves what it was given in an epoch: a request that comes before would be refused.
+    pub fn is_ready(&self, id: NodeId, since: Epoch) -> bool {
+        self.heard.get(&id).is_some_and(|&(_, _, epoch)| epoch >= since)
     }
 
     /// Whether a member is known not to serve.
@@ -121,9 +137,11 @@ impl Follower {
 
     /// The authority answered. Says whether requests that wait should be routed again.
     pub fn grant(&mut self, now_ms: u64, grant: &Grant) -> bool {
-        if grant.boot != self.identity.boot || grant.epoch < self.table.epoch {
+        let is_old = grant.epoch < self.table.epoch || grant.sent_ms < self.answered_ms;
+        if grant.boot != self.identity.boot || is_old {
             return false;
         }
+        self.answered_ms = grant.sent_ms;
         self.seen = self.seen.max(grant.epoch);
         self.granted_ms = now_ms;
         let mut is_new = self.down != grant.down;
@@ -138,17 +156,22 @@ impl Follower {
         is_new
     }
 
-    /// A node's heartbeat came here.
-    pub fn heard(&mut self, heartbeat: &Heartbeat) {
-        self.seen = self.seen.max(heartbeat.epoch);
-        self.closed.remove(&heartbeat.id);
+    /// A node's heartbeat came here. Says whether requests that wait should be routed again.
+    pub fn heard(&mut self, heartbeat: &Heartbeat) -> bool {
+        let Heartbeat { id, boot, beat, epoch, .. } = *heartbeat;
+        self.seen = self.seen.max(epoch);
+        let last = self.heard.get(&id).copied();
+        let is_old = last.is_some_and(|(last, number, _)| (boot, beat) <= (last, number));
+        if is_old || (last.is_none() && self.heard.len() >= PEERS_MAX) {
+            return false;
+        }
+        self.heard.insert(id, (boot, beat, epoch));
+        self.closed.remove(&id) || last.is_none_or(|(_, _, last)| last != epoch)
     }
 
-    /// The connection of a node was closed, by its process's end for example.
-    pub fn closed(&mut self, id: NodeId) {
-        if self.table.number(id).is_some() {
-            self.closed.insert(id);
-        }
+    /// The connection of a node was closed, by its process's end for example. Says whether that is news.
+    pub fn closed(&mut self, id: NodeId) -> bool {
+        self.table.number(id).is_some() && self.closed.insert(id)
     }
 
     /// A node refused a request. Says what to do with that, and maybe sends a heartbeat for a newer table.
@@ -184,6 +207,12 @@ mod tests {
         let number = table.admit(Member { id: node, address: "h:2".to_owned(), capacity: 1 });
         table.set_owner(0..9, Some(number));
         assert!(follower.grant(10, &grant(&table, vec![])));
+        assert_eq!(follower.route(8), Route::Wait, "it has not said that it serves it");
+        let heartbeat = follower.tick(10).unwrap();
+        let heard = Heartbeat { id: node, epoch: 5, beat: 1, ..heartbeat };
+        assert!(
+            follower.heard(&heard) && !follower.heard(&Heartbeat { epoch: 4, ..heard.clone() })
+        );
         assert_eq!(follower.route(8), Route::To(number));
         assert_eq!(follower.route(9), Route::Wait);
         // It is down when the authority says so, as long as that is heard, or when its connection is closed.
@@ -194,7 +223,7 @@ mod tests {
         follower.closed(node);
         assert_eq!(follower.route(0), Route::Down);
         let heartbeat = follower.news(3000, 6).unwrap();
-        follower.heard(&Heartbeat { id: node, ..heartbeat.clone() });
+        assert!(follower.heard(&Heartbeat { id: node, beat: 2, ..heartbeat.clone() }));
         assert_eq!(follower.route(0), Route::To(number));
         assert_eq!((heartbeat.epoch, heartbeat.seen), (5, 6));
         // Neither an older table nor one for another life has an effect.

@@ -15,8 +15,10 @@ pub const SILENT_MS: u64 = 1500;
 pub const TICK_MS: u64 = 50;
 /// An authority that was not asked for so long was frozen itself: nobody else was silent meanwhile.
 pub const STALL_MS: u64 = 500;
-/// Joins and changes of capacity enter the table when there was none for so long, ...
+/// Joins and changes of capacity enter the table when there was none for so long
 pub const DEBOUNCE_MS: u64 = 1000;
+/// (if there are no nodes yet for so long), ...
+pub(super) const DEBOUNCE_FIRST_MS: u64 = 100;
 /// ... or the first one waits since so long.
 pub const DEBOUNCE_MAX_MS: u64 = 2000;
 /// Slots of members that live move in steps, one in so long at most.
