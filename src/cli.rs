@@ -34,6 +34,13 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(u16).range(1..=64))
                 .help("Number of nodes"),
         )
+        .arg(
+            Arg::new("fixed")
+                .long("fixed")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["cluster-key-file", "join", "cluster-addr", "data-dir"])
+                .help("A fixed list of nodes, instead of a cluster that forms itself"),
+        )
         .args(flags(&servers));
     let node = Command::new("node")
         .about("Start a node: a cache server that holds keys")
@@ -50,9 +57,16 @@ pub fn command() -> Command {
         .arg(
             Arg::new("nodes")
                 .value_name("NODE")
-                .required(true)
+                .required_unless_present("cluster-key-file")
+                .conflicts_with_all(["cluster-key-file", "join", "authority"])
                 .num_args(1..)
-                .help("Addresses of the nodes, as HOST:PORT"),
+                .help("Addresses of the nodes, as HOST:PORT; none in a cluster that forms itself"),
+        )
+        .arg(
+            Arg::new("authority")
+                .long("authority")
+                .action(ArgAction::SetTrue)
+                .help("Decide on the slot table: what a coordinator does by default that joins nobody; one in a cluster"),
         )
         .arg(
             Arg::new("node-password-file")

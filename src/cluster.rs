@@ -59,6 +59,7 @@ mod rules;
 mod runs;
 #[cfg(test)]
 mod simulation;
+mod slot_set;
 mod slots;
 mod table;
 
@@ -77,5 +78,6 @@ pub use rules::{
     PEERS_MAX, SILENT_MS, STALL_MS, STEP_MS, STEP_SLOTS, TICK_MS,
 };
 pub use runs::Runs;
+pub use slot_set::SlotSet;
 pub use slots::{NODES_MAX, Owner, SLOTS, SlotTable, slot_of};
 pub use table::{Epoch, Member, NodeId, Slot, Table, Update};

@@ -119,6 +119,7 @@ pub mod command;
 pub mod config;
 pub mod coordinator;
 mod logging;
+pub mod membership;
 pub mod metrics;
 pub mod node;
 pub mod resp;

@@ -33,7 +33,7 @@ pub fn check_address(addr: &str) -> anyhow::Result<()> {
     }
 }
 
-use crate::cluster::Local;
+use crate::cluster::{Local, Order};
 use crate::command::{self, Found, flag};
 use crate::config::{Config, Id};
 use crate::resp::Args;
@@ -210,6 +210,13 @@ impl Server {
         self.addr.get().map_or(0, SocketAddr::port)
     }
 
+    /// Asks the cluster to take over the slots of this node, which stops when that is done. False if there is nothing to
+    /// ask.
+    pub fn leave(&self) -> bool {
+        let local = self.local().filter(|_| self.role == Role::Node && !self.is_stopping());
+        local.is_some_and(|local| local.order(Order::Leave(local.id)))
+    }
+
     /// Begins to stop: no new connections, replies in flight are sent, then connections close.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
@@ -229,6 +236,7 @@ impl Server {
     }
 }
 
-fn now_us() -> u64 {
+/// The time, in microseconds since 1970.
+pub(crate) fn now_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
 }

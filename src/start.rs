@@ -1,9 +1,12 @@
 //! Starts servers as the command line asks, and stops them.
 
+mod member;
+
 use crate::cluster::SlotTable;
 use crate::config::{Access, Config, Id, PARAMS, format_size};
 use crate::coordinator::{Coordinator, Settings};
 use crate::logging;
+use crate::membership::ClusterKey;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::server::{self, Listeners, Role, Running, Server};
@@ -11,6 +14,7 @@ use crate::stats::process;
 use crate::store::{Policy, Store};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ArgMatches;
+use member::{InUp, Part};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,7 +35,7 @@ pub(crate) fn run(role: &str, matches: &ArgMatches) -> Result<ExitCode> {
     let signals = Signals::catch()?;
     let (main, others) = match role {
         "up" => start_up(matches)?,
-        "node" => (start_node(&text(matches, "addr"), matches, None)?.0, Vec::new()),
+        "node" => (start_node(&text(matches, "addr"), matches, None, None)?.0, Vec::new()),
         _ => (start_coordinator_alone(matches)?, Vec::new()),
     };
     println!("Ready. Stop with Ctrl-C, SIGTERM or SHUTDOWN.");
@@ -128,11 +132,12 @@ fn bind_metrics(config: &Config, offset: u16) -> Result<Option<Metrics>> {
     Ok(Some(metrics))
 }
 
-/// Starts a node; `number` is its number in `up`, counted from 1.
+/// Starts a node; `number` is its number in `up`, counted from 1, and `up` its place in the cluster there.
 fn start_node(
     addr: &str,
     matches: &ArgMatches,
     number: Option<u16>,
+    up: Option<&InUp>,
 ) -> Result<(Running, SocketAddr)> {
     let config = configure(matches)?;
     let given = matches.get_one::<String>("maxmemory").is_some();
@@ -163,35 +168,72 @@ fn start_node(
     println!("node {addr}  {memory}, policy {policy_name}, workers {workers}");
     let store = Arc::new(Store::new(limit, policy));
     config.apply_to(&store);
+    let part = if number.is_some() && up.is_none() {
+        None
+    } else {
+        Part::of(&config, Role::Node, addr, workers, false, up)?
+    };
     let server = Server::new(Role::Node, config, Some(store.clone()), workers);
+    if let Some(part) = &part {
+        part.tell(&server);
+    }
     warn_if_open(&server, addr);
     let mut running = server::start(server, listeners, move |_| Node::new(store.clone(), workers))?;
     serve_metrics(metrics, &mut running)?;
+    if let Some(part) = part {
+        part.begin(&mut running)?;
+    }
     tracing::info!(%addr, memory, policy = policy_name, workers, "node started");
     Ok((running, addr))
 }
 
+/// What a coordinator routes over.
+enum Over<'a> {
+    /// A list of nodes, and their password.
+    Nodes(Vec<String>, Option<String>),
+    /// The cluster that it is a member of.
+    Cluster(Option<&'a InUp>),
+}
+
+/// Starts a coordinator; answers also where it listens for other members, if it does.
 fn start_coordinator(
     addr: &str,
-    nodes: Vec<String>,
+    over: Over<'_>,
     matches: &ArgMatches,
-    node_password: Option<String>,
     default_workers: usize,
-) -> Result<Running> {
-    for node in &nodes {
-        server::check_address(node)?;
+) -> Result<(Running, Option<SocketAddr>)> {
+    if let Over::Nodes(nodes, _) = &over {
+        nodes.iter().try_for_each(|node| server::check_address(node))?;
     }
     let config = configure(matches)?;
     let workers = workers(&config, default_workers);
-    let table = SlotTable::even(nodes).map_err(|reason| anyhow!("the list of nodes: {reason}"))?;
+    let (table, password, in_cluster) = match over {
+        Over::Nodes(nodes, password) => (SlotTable::even(nodes), password, None),
+        Over::Cluster(up) => (Ok(SlotTable::nothing()), None, Some(up)),
+    };
+    let table = table.map_err(|reason| anyhow!("the list of nodes: {reason}"))?;
     let listeners = Listeners::bind(addr, &config)?;
     let metrics = bind_metrics(&config, 0)?;
     let addr = listeners.addr;
     note_address(&config, addr, workers)?;
-    println!("coordinator {addr}  over {} nodes, workers {workers}", table.nodes().len());
+    let part = match in_cluster {
+        Some(up) => {
+            let decides = matches.try_get_one::<bool>("authority").ok().flatten();
+            let decides = decides.copied().unwrap_or(false);
+            Part::of(&config, Role::Coordinator, addr, workers, decides, up)?
+        }
+        None => None,
+    };
+    match table.nodes().len() {
+        0 => println!("coordinator {addr}  of a cluster, workers {workers}"),
+        count => println!("coordinator {addr}  over {count} nodes, workers {workers}"),
+    }
     let server = Server::new(Role::Coordinator, config, None, workers);
+    if let Some(part) = &part {
+        part.tell(&server);
+    }
     let settings = Arc::new(Settings {
-        password: node_password,
+        password,
         table: table.fingerprint(),
         name: format!("{addr}/{}", &server.run_id[..8]),
     });
@@ -202,17 +244,21 @@ fn start_coordinator(
         Coordinator::new(table.clone(), &settings, &shared, worker)
     })?;
     serve_metrics(metrics, &mut running)?;
+    let control = part.map(|part| part.begin(&mut running)).transpose()?;
     tracing::info!(%addr, nodes, workers, "coordinator started");
-    Ok(running)
+    Ok((running, control))
 }
 
 fn start_coordinator_alone(matches: &ArgMatches) -> Result<Running> {
-    let nodes = matches.get_many::<String>("nodes").unwrap_or_default().cloned().collect();
-    let password = match matches.get_one::<String>("node-password-file") {
-        Some(path) => Some(read_secret(path)?),
-        None => None,
+    let nodes: Vec<String> =
+        matches.get_many::<String>("nodes").unwrap_or_default().cloned().collect();
+    let over = if nodes.is_empty() {
+        Over::Cluster(None)
+    } else {
+        let password = matches.get_one::<String>("node-password-file");
+        Over::Nodes(nodes, password.map(|path| read_secret(path)).transpose()?)
     };
-    start_coordinator(&text(matches, "addr"), nodes, matches, password, cores())
+    Ok(start_coordinator(&text(matches, "addr"), over, matches, cores())?.0)
 }
 
 /// Starts nodes and a coordinator in this process.
@@ -227,33 +273,54 @@ fn start_up(matches: &ArgMatches) -> Result<(Running, Vec<Running>)> {
             "--port {port}: the {count} nodes take the ports behind it, and there are not so many"
         );
     }
-    // Where clients must give a password, so must the coordinator at the nodes.
-    let password = match matches.get_one::<String>("requirepass-file") {
-        Some(path) => Some(read_secret(path)?),
-        None => matches.get_one::<String>("requirepass").cloned(),
-    };
     println!(
         "Larder {}, a cluster in one process (pid {})",
         env!("CARGO_PKG_VERSION"),
         std::process::id()
     );
-    let (mut nodes, mut addrs) = (Vec::new(), Vec::new());
-    for number in 1..=count {
-        let port = if port == 0 { 0 } else { port + number };
-        let (running, addr) = start_node(&format!("{host}:{port}"), matches, Some(number))?;
-        addrs.push(addr);
-        nodes.push(running);
-    }
-    // The coordinator reaches them over loopback where they listen everywhere.
-    let reach = |addr: &SocketAddr| match addr.ip() {
+    let main = format!("{host}:{port}");
+    let start_nodes = |up: Option<&InUp>| -> Result<(Vec<Running>, Vec<String>)> {
+        let (mut nodes, mut addrs) = (Vec::new(), Vec::new());
+        for number in 1..=count {
+            let port = if port == 0 { 0 } else { port + number };
+            let up = up.map(|up| InUp { number, ..up.clone() });
+            let (running, addr) =
+                start_node(&format!("{host}:{port}"), matches, Some(number), up.as_ref())?;
+            addrs.push(reachable(&addr));
+            nodes.push(running);
+        }
+        Ok((nodes, addrs))
+    };
+    let (coordinator, nodes) = if matches.get_flag("fixed") {
+        let (nodes, addrs) = start_nodes(None)?;
+        // Where clients must give a password, so must the coordinator at the nodes.
+        let password = match matches.get_one::<String>("requirepass-file") {
+            Some(path) => Some(read_secret(path)?),
+            None => matches.get_one::<String>("requirepass").cloned(),
+        };
+        (start_coordinator(&main, Over::Nodes(addrs, password), matches, 1)?.0, nodes)
+    } else {
+        let file = text(matches, "cluster-key-file");
+        let key = if file.is_empty() { ClusterKey::generate() } else { ClusterKey::read(&file) }?;
+        let mut up = InUp { key, is_new: file.is_empty(), join: None, number: 0 };
+        let (coordinator, control) =
+            start_coordinator(&main, Over::Cluster(Some(&up)), matches, 1)?;
+        up.join = control;
+        let (nodes, _) = start_nodes(Some(&up))?;
+        member::wait_until_formed(&coordinator.server);
+        (coordinator, nodes)
+    };
+    println!("Connect with: redis-cli -p {}", coordinator.server.port());
+    Ok((coordinator, nodes))
+}
+
+/// Where servers of this machine reach one that listens there, everywhere perhaps.
+fn reachable(addr: &SocketAddr) -> String {
+    match addr.ip() {
         ip if !ip.is_unspecified() => addr.to_string(),
         std::net::IpAddr::V4(_) => format!("127.0.0.1:{}", addr.port()),
         std::net::IpAddr::V6(_) => format!("[::1]:{}", addr.port()),
-    };
-    let addrs = addrs.iter().map(reach).collect();
-    let coordinator = start_coordinator(&format!("{host}:{port}"), addrs, matches, password, 1)?;
-    println!("Connect with: redis-cli -p {}", coordinator.server.port());
-    Ok((coordinator, nodes))
+    }
 }
 
 fn warn_if_open(server: &Server, addr: SocketAddr) {
@@ -304,13 +371,21 @@ impl Signals {
         Ok(Signals { runtime, terminate, interrupt })
     }
 
-    /// Runs until a signal comes or the main server stops, then stops everything.
+    /// Runs until a signal comes or the main server stops, then stops everything. A node of a cluster gives its slots to
+    /// others first; another signal ends that.
     fn wait(mut self, main: Running, others: Vec<Running>) {
         self.runtime.block_on(async {
-            tokio::select! {
-                _ = self.terminate.recv() => tracing::info!("SIGTERM: stopping"),
-                _ = self.interrupt.recv() => tracing::info!("interrupted: stopping"),
-                () = main.server.stopped() => {}
+            let mut is_leaving = false;
+            loop {
+                tokio::select! {
+                    _ = self.terminate.recv() => tracing::info!("SIGTERM: stopping"),
+                    _ = self.interrupt.recv() => tracing::info!("interrupted: stopping"),
+                    () = main.server.stopped() => break,
+                }
+                if is_leaving || !main.server.leave() {
+                    break;
+                }
+                is_leaving = true;
             }
         });
         // The coordinator first: what is in flight still needs the nodes.

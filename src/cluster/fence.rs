@@ -1,7 +1,7 @@
 //! What a node may serve: looked at by every request, so it is a bitmap and a time.
 
-use super::SLOTS;
 use super::rules::Rules;
+use super::slot_set::SlotSet;
 use super::table::Epoch;
 use std::fmt;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// requests were, and again for [`Fence::holds`].
 pub struct Fence {
     epoch: Epoch,
-    slots: [u64; SLOTS / 64],
+    slots: SlotSet,
     until_ms: AtomicU64,
 }
 
@@ -30,10 +30,8 @@ pub enum Refusal {
 
 impl Fence {
     pub(super) fn new(epoch: Epoch, runs: impl Iterator<Item = Range<u16>>, rules: Rules) -> Self {
-        let mut slots = [if rules.table { 0 } else { u64::MAX }; SLOTS / 64];
-        for slot in runs.flatten() {
-            slots[usize::from(slot / 64)] |= 1 << (slot % 64);
-        }
+        let mut slots = if rules.table { SlotSet::default() } else { SlotSet::all() };
+        runs.for_each(|run| slots.insert(run));
         Fence { epoch, slots, until_ms: AtomicU64::new(if rules.lease { 0 } else { u64::MAX }) }
     }
 
@@ -73,12 +71,17 @@ impl Fence {
     }
 
     pub(super) fn has(&self, slot: u16) -> bool {
-        self.slots[usize::from(slot / 64)] >> (slot % 64) & 1 == 1
+        self.slots.has(slot)
+    }
+
+    /// The slots that it lets through.
+    pub fn slots(&self) -> &SlotSet {
+        &self.slots
     }
 
     /// Whether the other one lacks any of its slots.
     pub fn has_more_than(&self, other: &Fence) -> bool {
-        self.slots.iter().zip(&other.slots).any(|(mine, others)| mine & !others != 0)
+        !self.slots.without(&other.slots).is_empty()
     }
 
     pub(super) fn extend(&self, until_ms: u64) {
@@ -88,7 +91,7 @@ impl Fence {
 
 impl fmt::Debug for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count: u32 = self.slots.iter().map(|word| word.count_ones()).sum();
+        let count = self.slots.len();
         write!(f, "{count} slots by table {} until {} ms", self.epoch, self.until_ms())
     }
 }

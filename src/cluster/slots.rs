@@ -49,6 +49,7 @@ pub struct Node {
 }
 
 /// Who owns which slot, as a coordinator's workers want to know it. Places count the nodes of this one table.
+#[derive(PartialEq, Eq)]
 pub struct SlotTable {
     epoch: Epoch,
     addresses: Vec<String>,

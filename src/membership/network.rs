@@ -1,0 +1,398 @@
+//! The network of a member: connections to others behind the cluster's key, Kademlia to find coordinators, requests and
+//! answers. The only file that works with libp2p's swarm.
+
+use super::seek::Seek;
+use super::wire::{Answer, Request, is_credible, node_id};
+use super::{Kind, Settings};
+use crate::cluster::NodeId;
+use anyhow::{Context, Result, anyhow};
+use libp2p::futures::StreamExt;
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use libp2p::pnet::PnetConfig;
+use libp2p::request_response::{self, ProtocolSupport, ResponseChannel, cbor};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{DialError, ListenError, NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, Transport, identify, kad};
+use libp2p::{core::transport::ListenerId, core::upgrade, noise, tcp, yamux};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+/// Under which protocols members speak; a change that others would not understand needs another number.
+const KAD: &str = "/larder/kad/1";
+const TALK: &str = "/larder/talk/1";
+const IDENTIFY: &str = "/larder/1";
+/// What coordinators provide in the DHT.
+const COORDINATORS: &[u8] = b"/larder/coordinators";
+/// How often they say so, and how long it is believed.
+const PROVIDE_EVERY: Duration = Duration::from_secs(3);
+const PROVIDED_FOR: Duration = Duration::from_secs(30);
+/// A connection that nobody uses for so long is closed. Heartbeats keep those to coordinators open.
+const IDLE: Duration = Duration::from_secs(20);
+/// The longest wait for an answer: what comes later is of no use.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+/// Refused connections are spoken of once in so long.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+type Channel = ResponseChannel<Answer>;
+
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    kad: kad::Behaviour<kad::store::MemoryStore>,
+    identify: identify::Behaviour,
+    talk: cbor::Behaviour<Request, Answer>,
+}
+
+/// What happens on the network.
+pub(super) enum Event {
+    /// Somebody asks; the answer goes to [`Network::answer`].
+    Asked(NodeId, Request, Channel),
+    /// Somebody answers.
+    Answered(NodeId, Answer),
+    /// A coordinator can be spoken to from now on.
+    Coordinator(NodeId),
+    /// Another process decides on tables, since so many milliseconds after 1970.
+    Rival(NodeId, u64),
+    /// The last connection to somebody is closed.
+    Closed(NodeId),
+}
+
+/// Somebody that there is a connection to.
+struct Contact {
+    peer: PeerId,
+    kind: Option<Kind>,
+}
+
+/// A member's network.
+pub(super) struct Network {
+    swarm: Swarm<Behaviour>,
+    listener: ListenerId,
+    contacts: BTreeMap<NodeId, Contact>,
+    seek: Seek,
+    kind: Kind,
+    fingerprint: String,
+    provided: Option<Instant>,
+    complained: Option<Instant>,
+}
+
+impl Network {
+    /// Listens, and begins to look for others. Must be called on the runtime that it is to run on.
+    ///
+    /// # Errors
+    /// It cannot listen there.
+    pub(super) fn start(settings: &Settings, pair: Keypair, known: Vec<String>) -> Result<Self> {
+        let kind = settings.kind;
+        let shared = settings.key.shared();
+        let mut swarm = SwarmBuilder::with_existing_identity(pair)
+            .with_tokio()
+            .with_other_transport(|pair| {
+                let noise = noise::Config::new(pair).map_err(Box::new)?;
+                let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+                let guarded =
+                    tcp.and_then(move |socket, _| PnetConfig::new(shared).handshake(socket));
+                Ok::<_, Box<dyn std::error::Error + Send + Sync>>(
+                    guarded
+                        .upgrade(upgrade::Version::V1Lazy)
+                        .authenticate(noise)
+                        .multiplex(yamux::Config::default()),
+                )
+            })
+            .map_err(|error| anyhow!("{error}"))?
+            .with_behaviour(|pair| behaviour(pair, kind))
+            .map_err(|error| anyhow!("{error}"))?
+            .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
+            .build();
+        // Else it would wait to learn of an address of its own that others can reach.
+        swarm.behaviour_mut().kad.set_mode(Some(kad::Mode::Server));
+        let addr = settings.control;
+        let listener = swarm.listen_on(multiaddr(addr)).with_context(|| {
+            format!(
+                "cannot listen on {addr} for the members of the cluster: another process may have that port, choose \
+                 another one by --cluster-addr HOST:PORT"
+            )
+        })?;
+        Ok(Network {
+            swarm,
+            listener,
+            contacts: BTreeMap::new(),
+            seek: Seek::new(settings.join.clone(), known, kind),
+            kind,
+            fingerprint: settings.key.fingerprint(),
+            provided: None,
+            complained: None,
+        })
+    }
+
+    /// Waits until it listens; says where.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub(super) async fn listening(&mut self) -> Result<SocketAddr> {
+        loop {
+            match self.swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { listener_id, address }
+                    if listener_id == self.listener =>
+                {
+                    let found = socket_addr(&address);
+                    self.swarm.add_external_address(address);
+                    return found.context("the address that it listens on");
+                }
+                SwarmEvent::ListenerClosed { reason: Err(error), .. } => {
+                    return Err(error).context("cannot listen for the members of the cluster");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Who can be spoken to as a coordinator.
+    pub(super) fn coordinators(&self) -> Vec<NodeId> {
+        let is_one = |contact: &Contact| contact.kind.is_some_and(Kind::coordinates);
+        self.contacts.iter().filter(|(_, contact)| is_one(contact)).map(|(&id, _)| id).collect()
+    }
+
+    /// Where the coordinators listen that are known, for the next start.
+    pub(super) fn coordinator_addresses(&self) -> Vec<String> {
+        self.seek.coordinators()
+    }
+
+    /// Asks somebody. It is lost if there is no connection.
+    pub(super) fn ask(&mut self, id: NodeId, request: Request) {
+        if let Some(contact) = self.contacts.get(&id) {
+            self.swarm.behaviour_mut().talk.send_request(&contact.peer, request);
+        }
+    }
+
+    /// Asks all coordinators.
+    pub(super) fn ask_coordinators(&mut self, request: &Request) {
+        for id in self.coordinators() {
+            self.ask(id, request.clone());
+        }
+    }
+
+    /// Answers a request. It is lost if the connection is.
+    pub(super) fn answer(&mut self, channel: Channel, answer: Answer) {
+        // Who asked has gone, and will notice.
+        drop(self.swarm.behaviour_mut().talk.send_response(channel, answer));
+    }
+
+    /// What happens next. Nothing is lost if it is dropped before.
+    pub(super) async fn next(&mut self) -> Event {
+        loop {
+            self.provide();
+            let pause = self.seek.pause();
+            tokio::select! {
+                event = self.swarm.select_next_some() => {
+                    if let Some(event) = self.take(event) {
+                        return event;
+                    }
+                }
+                () = tokio::time::sleep(pause) => self.seek_others().await,
+            }
+        }
+    }
+
+    /// Tells the DHT, if it is time, that this is a coordinator.
+    fn provide(&mut self) {
+        let is_due = self.provided.is_none_or(|last| last.elapsed() >= PROVIDE_EVERY);
+        if !self.kind.coordinates() || !is_due || self.contacts.is_empty() {
+            return;
+        }
+        self.provided = Some(Instant::now());
+        // Only a store that is full refuses.
+        if let Err(error) = self.swarm.behaviour_mut().kad.start_providing(key()) {
+            tracing::warn!(%error, "cannot tell others that this is a coordinator");
+        }
+    }
+
+    /// Does what it is time for: dials those who might know more, or looks coordinators up.
+    async fn seek_others(&mut self) {
+        let has_coordinator = !self.coordinators().is_empty();
+        let due = self.seek.due(!self.contacts.is_empty(), has_coordinator).await;
+        for address in due.addresses {
+            let dial = DialOpts::unknown_peer_id().address(multiaddr(address)).build();
+            drop(self.swarm.dial(dial));
+        }
+        for (peer, addresses) in due.peers {
+            self.dial(peer, addresses);
+        }
+        if due.look_up {
+            self.swarm.behaviour_mut().kad.get_providers(key());
+        }
+    }
+
+    fn dial(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        if peer == *self.swarm.local_peer_id() {
+            return;
+        }
+        let dial = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(addresses)
+            .extend_addresses_through_behaviour()
+            .build();
+        // It is connected already, or cannot be: it will be tried again.
+        drop(self.swarm.dial(dial));
+    }
+
+    fn take(&mut self, event: SwarmEvent<BehaviourEvent>) -> Option<Event> {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Talk(event)) => self.take_talk(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.take_identify(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => {
+                self.take_kad(event);
+                None
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => {
+                let contact = Contact { peer: peer_id, kind: None };
+                self.contacts.entry(node_id(&peer_id)).or_insert(contact);
+                None
+            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
+                let id = node_id(&peer_id);
+                self.contacts.remove(&id);
+                self.seek.lost(&peer_id);
+                Some(Event::Closed(id))
+            }
+            SwarmEvent::NewListenAddr { address, .. } => {
+                self.swarm.add_external_address(address);
+                None
+            }
+            SwarmEvent::OutgoingConnectionError { error: DialError::Transport(errors), .. } => {
+                let errors = errors.into_iter();
+                let (addresses, errors): (Vec<_>, Vec<_>) =
+                    errors.map(|(address, error)| (address.to_string(), error.to_string())).unzip();
+                self.complain(addresses.join(" "), errors.join("; "), "cannot connect to a member");
+                None
+            }
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. }
+                if !matches!(error, ListenError::Aborted) =>
+            {
+                let text = "a connection of another member failed";
+                self.complain(send_back_addr.to_string(), error.to_string(), text);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Speaks of a connection that did not come about, but not of each.
+    fn complain(&mut self, address: String, error: String, text: &str) {
+        if self.complained.is_some_and(|last| last.elapsed() < COMPLAIN_EVERY) {
+            return;
+        }
+        self.complained = Some(Instant::now());
+        let fingerprint = &self.fingerprint;
+        // Who has another key, or none, sends what looks like noise: it can only hang up.
+        if error.contains("refused") {
+            tracing::warn!(address, error, "{text}: nobody listens there");
+        } else {
+            tracing::warn!(
+                address,
+                error,
+                "{text}: most likely one of the two has another cluster key; the fingerprint of this one's is \
+                 {fingerprint}"
+            );
+        }
+    }
+
+    fn take_talk(&mut self, event: request_response::Event<Request, Answer>) -> Option<Event> {
+        let request_response::Event::Message { peer, message, .. } = event else { return None };
+        let id = node_id(&peer);
+        match message {
+            request_response::Message::Request { request, channel, .. } => {
+                if matches!(&request, Request::Heartbeat(heartbeat) if !is_credible(&peer, heartbeat))
+                {
+                    tracing::warn!(member = %id, "a heartbeat that cannot be true: ignored");
+                    return None;
+                }
+                Some(Event::Asked(id, request, channel))
+            }
+            request_response::Message::Response { response, .. } => {
+                Some(Event::Answered(id, response))
+            }
+        }
+    }
+
+    fn take_identify(&mut self, event: identify::Event) -> Option<Event> {
+        let identify::Event::Received { peer_id, info, .. } = event else { return None };
+        let kind = Kind::read(&info.agent_version)?;
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        // Who connects to us is not known to Kademlia by that alone.
+        for address in &info.listen_addrs {
+            kad.add_address(&peer_id, address.clone());
+        }
+        let id = node_id(&peer_id);
+        let contact = self.contacts.get_mut(&id)?;
+        let before = contact.kind.replace(kind);
+        self.seek.found(peer_id, kind, info.listen_addrs);
+        match kind {
+            Kind::Authority(since) if matches!(self.kind, Kind::Authority(_)) => {
+                Some(Event::Rival(id, since))
+            }
+            kind if kind.coordinates() && before.is_none() => Some(Event::Coordinator(id)),
+            _ => None,
+        }
+    }
+
+    fn take_kad(&mut self, event: kad::Event) {
+        let kad::Event::OutboundQueryProgressed { result, .. } = event else { return };
+        if let kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders {
+            providers,
+            ..
+        })) = result
+        {
+            // At once: the query still knows their addresses.
+            for peer in providers {
+                self.dial(peer, Vec::new());
+            }
+        }
+    }
+}
+
+fn behaviour(pair: &Keypair, kind: Kind) -> Behaviour {
+    let peer = pair.public().to_peer_id();
+    let mut config = kad::Config::new(StreamProtocol::new(KAD));
+    config.set_provider_record_ttl(Some(PROVIDED_FOR));
+    config.set_provider_publication_interval(None);
+    config.set_query_timeout(LOOKUP_TIMEOUT);
+    let store = kad::store::MemoryStoreConfig {
+        max_provided_keys: 16,
+        max_providers_per_key: NonZeroUsize::MAX.get().min(256),
+        ..Default::default()
+    };
+    let store = kad::store::MemoryStore::with_config(peer, store);
+    let identify = identify::Config::new(IDENTIFY.to_owned(), pair.public())
+        .with_agent_version(kind.to_string());
+    let talk = request_response::Config::default().with_request_timeout(ANSWER_TIMEOUT);
+    Behaviour {
+        kad: kad::Behaviour::with_config(peer, store, config),
+        identify: identify::Behaviour::new(identify),
+        talk: cbor::Behaviour::new([(StreamProtocol::new(TALK), ProtocolSupport::Full)], talk),
+    }
+}
+
+fn key() -> kad::RecordKey {
+    kad::RecordKey::new(&COORDINATORS)
+}
+
+/// An address as libp2p writes it.
+fn multiaddr(addr: SocketAddr) -> Multiaddr {
+    Multiaddr::from(addr.ip()).with(Protocol::Tcp(addr.port()))
+}
+
+/// The other way round, if it is one of TCP.
+pub(super) fn socket_addr(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return None,
+    };
+    match parts.next()? {
+        Protocol::Tcp(port) => Some(SocketAddr::new(ip, port)),
+        _ => None,
+    }
+}
