@@ -25,6 +25,7 @@ mod prefetch;
 mod reclaim;
 mod shard;
 mod stamp;
+mod sweep;
 pub mod usage;
 mod value;
 mod wheel;
@@ -36,6 +37,7 @@ pub use keyspace::{Access, Expiry, Keyspace, View};
 pub use policy::Policy;
 use shard::Parts;
 pub use shard::{DbStats, Shard, ShardStats};
+pub use sweep::Sweep;
 pub use value::{Str, Value};
 
 use hash::KeyHasher;
