@@ -3,6 +3,7 @@
 
 mod bits;
 mod clients;
+mod cluster;
 mod config;
 mod connection;
 mod debug;

@@ -222,7 +222,11 @@ impl Service for Coordinator {
         }
     }
 
-    fn admit(&self, _: &Call<'_>, _: Found, _: Args<'_>) -> Result<(), Error> {
+    fn admit(&self, (): &mut (), _: &Call<'_>, _: Found, _: Args<'_>) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn may_reply(&self, (): ()) -> bool {
+        true
     }
 }

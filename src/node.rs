@@ -1,10 +1,17 @@
-//! A node: executes commands on its store.
+//! A node: executes commands on its store. As a member of a cluster that forms itself it executes what its fence lets
+//! through, and replies only if its lease lasted.
 
+mod member;
+#[cfg(test)]
+mod tests;
+
+use crate::cluster::Local;
 use crate::command::{Context, Found, Keys, Lock, flag};
 use crate::resp::{Args, Error};
 use crate::server::{Call, Outcome, Queue, Service};
 use crate::stats::{Event, Moment};
 use crate::store::{Ahead, Keyspace, Policy, Store};
+use member::{Member, Pass};
 use std::sync::Arc;
 
 /// The service of a node; the workers share its store.
@@ -12,12 +19,26 @@ pub struct Node {
     store: Arc<Store>,
     /// It has one worker: nobody else wants the locks that a batch holds.
     alone: bool,
+    /// Its part in a cluster that forms itself.
+    member: Option<Member>,
+}
+
+/// What a node keeps from one request of a batch to the next.
+pub struct Held<'a> {
+    /// The shards of the batch. Whatever needs others unlocks these first.
+    keyspace: Keyspace<'a>,
+    pass: Pass<'a>,
 }
 
 impl Node {
-    /// A node over a store, with so many workers.
-    pub fn new(store: Arc<Store>, workers: usize) -> Self {
-        Node { store, alone: workers == 1 }
+    /// The service of one of so many workers of a node over a store. `local` is its part in a cluster that forms itself.
+    pub fn new(
+        store: Arc<Store>,
+        workers: usize,
+        worker: usize,
+        local: Option<&Arc<Local>>,
+    ) -> Self {
+        Node { store, alone: workers == 1, member: Member::of(local, worker) }
     }
 
     /// Whether the locks of a batch are good for this request.
@@ -42,8 +63,7 @@ impl Node {
 }
 
 impl Service for Node {
-    /// The shards of a batch. Whatever needs others unlocks these first.
-    type Held<'a> = Keyspace<'a>;
+    type Held<'a> = Held<'a>;
 
     /// The hash of the first key.
     fn hint(&self, found: Found, args: Args<'_>) -> u64 {
@@ -53,15 +73,16 @@ impl Service for Node {
         }
     }
 
-    fn hold(&self, batch: impl Iterator<Item = (Found, u64)>) -> Keyspace<'_> {
+    fn hold(&self, batch: impl Iterator<Item = (Found, u64)>) -> Held<'_> {
         // With several workers a batch would keep the others waiting: there each request locks for itself.
         let wanted = batch.filter(|&(found, _)| self.alone && Self::is_held(found));
-        self.store.lock_hashes(wanted.map(|(_, hint)| hint))
+        let keyspace = self.store.lock_hashes(wanted.map(|(_, hint)| hint));
+        Held { keyspace, pass: Pass::default() }
     }
 
-    fn look_ahead(&self, held: &Keyspace<'_>, found: Found, hint: u64, step: Ahead) {
+    fn look_ahead(&self, held: &Held<'_>, found: Found, hint: u64, step: Ahead) {
         match found.row.run.lock {
-            Lock::Keys if self.alone => held.prefetch(hint, step),
+            Lock::Keys if self.alone => held.keyspace.prefetch(hint, step),
             Lock::Keys => self.store.prefetch(hint, step),
             _ => {}
         }
@@ -69,12 +90,17 @@ impl Service for Node {
 
     fn execute<'a>(
         &'a self,
-        held: &mut Keyspace<'a>,
+        Held { keyspace: held, pass }: &mut Held<'a>,
         call: &mut Call<'_>,
         found: Found,
         args: Args<'_>,
         hint: u64,
     ) -> Outcome {
+        if let Some(member) = &self.member
+            && let Err(error) = member.pass(pass, call.session, found, args)
+        {
+            return call.turn_away(error);
+        }
         let (server, now) = (call.server, call.now);
         call.session.client.note_command(found.id);
         let mut refused = false;
@@ -100,10 +126,16 @@ impl Service for Node {
 
     fn execute_queue<'a>(
         &'a self,
-        held: &mut Keyspace<'a>,
+        Held { keyspace: held, pass }: &mut Held<'a>,
         call: &mut Call<'_>,
         queue: Queue,
     ) -> Outcome {
+        if let Some(member) = &self.member {
+            let requests = queue.commands.iter().map(|(found, args)| (*found, args.args()));
+            if let Err(error) = member.pass_all(pass, call.session, requests) {
+                return call.turn_away(error);
+            }
+        }
         let (server, now, stats) = (call.server, call.now, call.stats);
         held.release();
         call.answer(|session, reply| {
@@ -146,9 +178,24 @@ impl Service for Node {
         })
     }
 
-    fn admit(&self, _: &Call<'_>, found: Found, args: Args<'_>) -> Result<(), Error> {
+    fn admit<'a>(
+        &'a self,
+        held: &mut Held<'a>,
+        call: &Call<'_>,
+        found: Found,
+        args: Args<'_>,
+    ) -> Result<(), Error> {
+        // A coordinator looks at the reply to EXEC only: there it learns why, and not that something was refused before.
+        if let Some(member) = &self.member
+            && !call.session.is_internal()
+        {
+            member.check(&mut held.pass, call.session, std::iter::once((found, args)))?;
+        }
         let budget = &self.store.budget;
         let full = budget.policy() == Policy::NoEviction && budget.excess(args.payload_len()) > 0;
         if full && found.row.has(flag::DENYOOM) { Err(Error::OOM) } else { Ok(()) }
+    }
+    fn may_reply(&self, held: Held<'_>) -> bool {
+        held.pass.may_reply()
     }
 }

@@ -13,6 +13,7 @@ mod stream;
 mod worker;
 
 pub use clients::{Client, Clients};
+pub(crate) use dispatch::DENIED;
 pub use dispatch::{Call, Outcome, Service};
 pub use listener::Listeners;
 pub(crate) use listener::bind_tcp;
@@ -177,6 +178,16 @@ impl Server {
     /// Its part in a cluster that forms itself, if it is in one.
     pub fn local(&self) -> Option<&Arc<Local>> {
         self.cluster.get()
+    }
+
+    /// Its part in a cluster that forms itself if it is a node of one: then clients find there what Redis Cluster has.
+    pub fn member(&self) -> Option<&Arc<Local>> {
+        self.local().filter(|local| local.fences.is_some())
+    }
+
+    /// What clients are told that it is: `cluster` or `standalone`.
+    pub fn mode(&self) -> &'static str {
+        if self.member().is_some() { "cluster" } else { "standalone" }
     }
 
     /// Where it listens, once it does.

@@ -178,7 +178,10 @@ fn start_node(
         part.tell(&server);
     }
     warn_if_open(&server, addr);
-    let mut running = server::start(server, listeners, move |_| Node::new(store.clone(), workers))?;
+    let shared = server.clone();
+    let mut running = server::start(server, listeners, move |worker| {
+        Node::new(store.clone(), workers, worker, shared.local())
+    })?;
     serve_metrics(metrics, &mut running)?;
     if let Some(part) = part {
         part.begin(&mut running)?;

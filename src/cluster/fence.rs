@@ -35,6 +35,14 @@ impl Fence {
         Fence { epoch, slots, until_ms: AtomicU64::new(if rules.lease { 0 } else { u64::MAX }) }
     }
 
+    /// One for tests of servers.
+    #[cfg(test)]
+    pub(crate) fn for_tests(epoch: Epoch, slots: Range<u16>, until_ms: u64) -> Self {
+        let fence = Fence::new(epoch, std::iter::once(slots), Rules::ALL);
+        fence.extend(until_ms);
+        fence
+    }
+
     /// One that lets nothing through.
     pub(super) fn none() -> Self {
         Fence::new(0, std::iter::empty(), Rules::ALL)

@@ -10,13 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// no request is under way that began under an older one.
 pub struct Fences {
     seats: Box<[Mutex<Arc<Fence>>]>,
+    /// The one that was published last: whoever asks may itself sit in a seat.
+    current: Mutex<Arc<Fence>>,
 }
 
 impl Fences {
     /// For so many workers, with a fence that lets nothing through.
     pub fn new(workers: usize) -> Self {
         let none = Arc::new(Fence::none());
-        Fences { seats: (0..workers).map(|_| Mutex::new(none.clone())).collect() }
+        let seats = (0..workers).map(|_| Mutex::new(none.clone())).collect();
+        Fences { seats, current: Mutex::new(none) }
     }
 
     /// Begins a batch of a worker, whose requests have all been read. Nothing may be awaited before its end.
@@ -29,11 +32,12 @@ impl Fences {
         for seat in &self.seats {
             *lock(seat) = fence.clone();
         }
+        *lock(&self.current) = fence.clone();
     }
 
     /// The one that was published last.
     pub fn current(&self) -> Arc<Fence> {
-        lock(&self.seats[0]).clone()
+        lock(&self.current).clone()
     }
 }
 

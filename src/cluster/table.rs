@@ -72,6 +72,15 @@ pub struct Member {
     pub capacity: u64,
 }
 
+impl Member {
+    /// The host of its address, an IPv6 one without its brackets, and the port, as Redis Cluster's clients want them.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let (host, port) = self.address.rsplit_once(':').unwrap_or((&self.address, "0"));
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        (bare.unwrap_or(host), port.parse().unwrap_or(0))
+    }
+}
+
 /// What the table says of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {

@@ -1,8 +1,10 @@
 //! The connection's own state: protocol, user, database.
 
 use super::Context;
-use super::options::{db, int};
+use super::options::{db, has_one_db, int};
+use crate::cluster::INTERNAL_USER;
 use crate::resp::{Args, Error, Proto, Reply};
+use crate::server::DENIED;
 use crate::stats::info::REDIS_VERSION;
 
 const WRONGPASS: Error =
@@ -74,6 +76,9 @@ pub(super) fn select(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
+    if int(args.at(1))? != 0 && has_one_db(cx) {
+        return Err(Error::new("ERR SELECT is not allowed in cluster mode"));
+    }
     cx.session.set_db(db(args.at(1))?);
     reply.ok();
     Ok(())
@@ -102,12 +107,25 @@ pub(super) fn auth(
     Ok(())
 }
 
-/// There is one user, `default`; without a password any will do, as in Redis.
+/// There is one user, `default`; without a password any will do, as in Redis, but not from where even that is refused.
+/// On a node of a cluster that forms itself there are the coordinators too.
 fn authenticate(cx: &mut Context<'_, '_>, user: &[u8], password: &[u8]) -> Result<(), Error> {
-    if user != b"default" || cx.server.config.password_matches(password) == Some(false) {
-        return Err(WRONGPASS);
+    if user == INTERNAL_USER.as_bytes()
+        && let Some(local) = cx.server.member()
+    {
+        if !local.secret.matches(password) {
+            return Err(WRONGPASS);
+        }
+        cx.session.log_in_internal();
+        return Ok(());
     }
-    cx.session.authenticated = true;
+    match cx.server.config.password_matches(password) {
+        _ if user != b"default" => return Err(WRONGPASS),
+        Some(false) => return Err(WRONGPASS),
+        None if cx.session.is_restricted() => return Err(DENIED),
+        _ => {}
+    }
+    cx.session.log_in(cx.server);
     Ok(())
 }
 
@@ -146,6 +164,9 @@ pub(super) fn hello(
         authenticate(cx, user, password)?;
     }
     if !cx.session.authenticated {
+        if cx.session.is_restricted() {
+            return Err(DENIED);
+        }
         return Err(Error::new(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
              AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
@@ -166,7 +187,7 @@ pub(super) fn hello(
     reply.int(proto.version());
     reply.bulk(b"id");
     reply.int(cx.session.client.id as i64);
-    for (field, value) in [("mode", "standalone"), ("role", "master")] {
+    for (field, value) in [("mode", cx.server.mode()), ("role", "master")] {
         reply.bulk(field.as_bytes());
         reply.bulk(value.as_bytes());
     }
@@ -192,10 +213,11 @@ pub(super) fn wait(
 }
 
 pub(super) fn acl_whoami(
-    _: &mut Context<'_, '_>,
+    cx: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
-    reply.bulk(b"default");
+    let user = if cx.session.is_internal() { INTERNAL_USER } else { "default" };
+    reply.bulk(user.as_bytes());
     Ok(())
 }

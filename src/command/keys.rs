@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::glob::matches;
-use super::options::{db, key};
+use super::options::{db, has_one_db, key};
 use crate::resp::{Args, Error, Reply, parse_int};
 use crate::store::{Access, Expiry, Value};
 
@@ -90,6 +90,10 @@ pub(super) fn copy(
             return Err(Error::SYNTAX);
         }
         at += 1;
+    }
+    if target_db != source_db && has_one_db(cx) {
+        let text = "ERR Copying to another database is not allowed in cluster mode";
+        return Err(Error::new(text));
     }
     let (source, target) = (args.at(1), args.at(2));
     if source == target && source_db == target_db {

@@ -20,6 +20,11 @@ pub(super) fn db(arg: &[u8]) -> Result<u8, Error> {
         .ok_or(Error::DB_INDEX)
 }
 
+/// Whether the client may use the first database only: so it is with what Redis Cluster's clients find.
+pub(super) fn has_one_db(cx: &Context<'_, '_>) -> bool {
+    cx.server.member().is_some() && !cx.session.is_internal()
+}
+
 /// A floating-point argument, as Redis's `strtold` with its checks takes it.
 pub(super) fn float(arg: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(arg).ok()?;

@@ -217,11 +217,3 @@ pub(super) fn shutdown(
     cx.session.closing = true;
     Ok(())
 }
-
-pub(super) fn cluster(
-    _: &mut Context<'_, '_>,
-    _: Args<'_>,
-    _: &mut Reply<'_>,
-) -> Result<(), Error> {
-    Err(Error::new("ERR This instance has cluster support disabled"))
-}

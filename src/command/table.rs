@@ -3,7 +3,7 @@
 use super::flag::*;
 use super::latency;
 use super::{Command, Group, Handler, Keys, Lock, Merge, Route, Run};
-use super::{bits, clients, config, connection, debug, expire, introspect, keys, larder};
+use super::{bits, clients, cluster, config, connection, debug, expire, introspect, keys, larder};
 use super::{numbers, server, set, slowlog, strings, transactions};
 
 const READ: u16 = READONLY | FAST;
@@ -216,10 +216,26 @@ pub static COMMANDS: &[Command] = &[
     row(("exec", 1, IMMEDIATE | SKIP_SLOWLOG, "1.2.0", "", "Executes the queued commands; atomic on each node."), Group::Transactions, Keys::NONE, Route::Transaction, Lock::Queue, transactions::exec),
     local(("multi", 1, FAST | IMMEDIATE, "1.2.0", "", "Queues the commands that follow."), Group::Transactions, transactions::multi),
 
-    local(("cluster", -2, 0, "3.0.0", "subcommand", "Answers that this server is not part of a Redis Cluster."), Group::Cluster, server::cluster),
+    local(("asking", 1, SESSION, "3.0.0", "", "Accepted on a node of a cluster that forms itself: slots move without it."), Group::Cluster, cluster::accept),
+    container(("cluster", -2, 0, "3.0.0", "subcommand", "What Redis Cluster's clients ask the nodes of a cluster that forms itself."), Group::Cluster, cluster::help, &[
+        local(("count-failure-reports", 3, ADMIN, "3.0.0", "node-id", "Returns 0: the nodes do not judge each other."), Group::Cluster, cluster::count_failure_reports),
+        local(("countkeysinslot", 3, NO_MULTI, "3.0.0", "slot", "Counts the keys of a slot that this node has; walks all of its keys."), Group::Cluster, cluster::count_keys),
+        local(("getkeysinslot", 4, NO_MULTI, "3.0.0", "slot count", "Returns keys of a slot that this node has; walks its keys until it has so many."), Group::Cluster, cluster::get_keys),
+        local(("help", 2, 0, "5.0.0", "", "Lists the subcommands."), Group::Cluster, cluster::help),
+        local(("info", 2, 0, "3.0.0", "", "Returns the state of the cluster as this node sees it."), Group::Cluster, cluster::info),
+        local(("keyslot", 3, 0, "3.0.0", "key", "Returns the slot of a key."), Group::Cluster, cluster::keyslot),
+        local(("links", 2, 0, "7.0.0", "", "Lists the links between nodes: there are none."), Group::Cluster, cluster::links),
+        local(("myid", 2, 0, "3.0.0", "", "Returns the id of this node."), Group::Cluster, cluster::myid),
+        local(("nodes", 2, 0, "3.0.0", "", "Lists the nodes and their slots, a line each."), Group::Cluster, cluster::nodes),
+        local(("shards", 2, 0, "7.0.0", "", "Lists the nodes and their slots."), Group::Cluster, cluster::shards),
+        local(("slots", 2, 0, "3.0.0", "", "Lists the runs of slots and their nodes."), Group::Cluster, cluster::slots),
+    ]),
     container(("larder", -2, ADMIN, "7.4.0", "subcommand", "What only Larder knows."), Group::Cluster, introspect::help, &[
+        local(("epoch", 3, ADMIN | FAST, "7.4.0", "epoch", "A coordinator that joined the cluster tells a node by which table the requests behind this are routed."), Group::Cluster, larder::epoch),
         help("help"),
         row(("stats", -2, ADMIN | NO_MULTI, "7.4.0", "[JSON | TEXT] [section [section ...]]", "Returns what is known of a server, or of a cluster: traffic, hits, commands, prefixes, hot keys and more."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::Report), Lock::None, larder::stats),
         local(("table", 4, ADMIN, "7.4.0", "hash coordinator", "A coordinator tells a node the hash of its slot table; the node refuses a second, different one."), Group::Cluster, larder::table),
     ]),
+    local(("readonly", 1, SESSION, "3.0.0", "", "Accepted on a node of a cluster that forms itself: there are no replicas to read from."), Group::Cluster, cluster::accept),
+    local(("readwrite", 1, SESSION, "3.0.0", "", "Accepted on a node of a cluster that forms itself."), Group::Cluster, cluster::accept),
 ];

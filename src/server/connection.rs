@@ -4,7 +4,7 @@
 use super::dispatch::{Call, Outcome, Service, dispatch};
 use super::late::Late;
 use super::stream::Stream;
-use super::{Client, Replies, ReplyMode, Server, Session};
+use super::{Replies, ReplyMode, Server, Session};
 use crate::command::{self, Found, Likely};
 use crate::config::Id;
 use crate::resp::{Decoded, Decoder, Error, Limits, Output, ProtocolError, Reply};
@@ -65,6 +65,18 @@ impl Request {
     }
 }
 
+/// How far the requests in the buffer have been executed.
+struct Progress {
+    /// Bytes of them.
+    consumed: usize,
+    /// The command of the last one.
+    last: Option<u16>,
+    /// When it ended.
+    end: Moment,
+    /// The time, in milliseconds since 1970.
+    now: u64,
+}
+
 /// Why a batch is no longer.
 enum BatchEnd {
     /// There may be more.
@@ -99,11 +111,12 @@ struct Connection<S> {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, client: Arc<Client>) {
+pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, session: Session) {
+    let client = session.client.clone();
     let apart = client.is_inner().then(|| Arc::new(WorkerStats::new()));
     let mut connection = Connection {
         stats: apart.unwrap_or_else(|| worker.stats.clone()),
-        session: Session::new(client.clone(), &worker.server),
+        session,
         replies: Rc::new(RefCell::new(Replies::new(client, worker.late.clone()))),
         worker,
         stream,
@@ -301,16 +314,11 @@ impl<S: Service> Connection<S> {
     }
 
     /// Executes a batch while there is room for replies. Answers whether all of it was executed.
-    fn execute_batch(
-        &mut self,
-        batch: &mut [Request],
-        consumed: &mut usize,
-        last: &mut Option<u16>,
-        start: &mut Moment,
-        now: u64,
-    ) -> bool {
+    fn execute_batch(&mut self, batch: &mut [Request], progress: &mut Progress) -> bool {
+        if batch.is_empty() {
+            return true;
+        }
         let worker = self.worker.clone();
-        let watched = !worker.server.monitors.is_empty();
         // A request alone gains nothing by it.
         let ahead = if batch.len() > 1 { &*batch } else { &[] };
         let mut held = worker.service.hold(ahead.iter().filter_map(Request::known));
@@ -319,6 +327,26 @@ impl<S: Service> Connection<S> {
                 worker.service.look_ahead(&held, found, hint, step);
             }
         }
+        let executed = self.execute_each(&worker, &mut held, batch, progress);
+        if !worker.service.may_reply(held) {
+            let client = self.session.client.addr.as_str();
+            tracing::debug!(client, "the lease ended before the reply: closed the connection");
+            // On a node no reply waits for another one: all of them are here.
+            self.replies.borrow_mut().ready = Output::default();
+            self.session.client.kill();
+            return false;
+        }
+        executed
+    }
+
+    fn execute_each<'a>(
+        &mut self,
+        worker: &'a Worker<S>,
+        held: &mut S::Held<'a>,
+        batch: &mut [Request],
+        progress: &mut Progress,
+    ) -> bool {
+        let watched = !worker.server.monitors.is_empty();
         for Request { at, decoded, found, hint } in batch {
             if self.session.closing {
                 return false;
@@ -333,12 +361,11 @@ impl<S: Service> Connection<S> {
                     server: &worker.server,
                     session: &mut self.session,
                     replies: &self.replies,
-                    now,
-                    started: *start,
+                    now: progress.now,
+                    started: progress.end,
                     stats: &self.stats,
                 };
-                let (outcome, id) =
-                    dispatch(&worker.service, &mut held, &mut call, args, found, *hint);
+                let (outcome, id) = dispatch(&worker.service, held, &mut call, args, found, *hint);
                 if outcome == Outcome::Wait {
                     self.wait = true;
                     return false;
@@ -346,13 +373,13 @@ impl<S: Service> Connection<S> {
                 if let (Outcome::Done { failed }, Some(id)) = (outcome, id) {
                     // The end of one command is the start of the next: one clock reading for each.
                     let end = Moment::now();
-                    let ns = end.ns_since(*start);
+                    let ns = end.ns_since(progress.end);
                     self.stats.executed(id, ns, failed);
                     worker.server.note_slow(ns, id, args, &self.session.client);
                     if worker.stats.is_looked_at() {
                         worker.server.note_prefix(&worker.stats, ns, id, args);
                     }
-                    *start = end;
+                    progress.end = end;
                 }
                 if let Some(id) = id
                     && (watched || self.session.is_monitoring())
@@ -362,9 +389,9 @@ impl<S: Service> Connection<S> {
                     // One's own command comes right behind its reply.
                     self.take_pushed();
                 }
-                *last = id.or(*last);
+                progress.last = id.or(progress.last);
             }
-            *consumed = *at + decoded.length;
+            progress.consumed = *at + decoded.length;
         }
         true
     }
@@ -383,12 +410,11 @@ impl<S: Service> Connection<S> {
         let worker = self.worker.clone();
         let now = worker.server.now_us() / 1000;
         let mut batch = std::mem::take(&mut *worker.batch.borrow_mut());
-        let (mut consumed, mut last, mut start) = (0, None, Moment::now());
+        let mut progress = Progress { consumed: 0, last: None, end: Moment::now(), now };
         loop {
             let authenticated = self.session.authenticated;
-            let end = self.decode_batch(&mut batch, consumed);
-            let executed =
-                self.execute_batch(&mut batch, &mut consumed, &mut last, &mut start, now);
+            let end = self.decode_batch(&mut batch, progress.consumed);
+            let executed = self.execute_batch(&mut batch, &mut progress);
             if !executed || self.session.closing {
                 // What is decoded but not executed will be decoded again, when there is room for it.
                 self.decoder.rewind();
@@ -409,13 +435,14 @@ impl<S: Service> Connection<S> {
                     Reply::new(replies.writer(), self.session.proto()).error(&error);
                     self.stats.error(error.code());
                     self.session.closing = true;
-                    consumed = self.buf.len();
+                    progress.consumed = self.buf.len();
                     break;
                 }
             }
         }
         batch.clear();
         *worker.batch.borrow_mut() = batch;
+        let Progress { consumed, last, .. } = progress;
         if consumed == self.buf.len() {
             // Clearing keeps the room; advancing would creep through it.
             self.buf.clear();
@@ -440,5 +467,6 @@ impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         self.session.stop_monitoring(&self.worker.server);
         self.worker.server.clients.remove(&self.session.client);
+        self.session.forget_routes(&self.worker.server);
     }
 }

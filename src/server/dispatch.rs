@@ -11,6 +11,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 const NOAUTH: Error = Error::new("NOAUTH Authentication required.");
+/// What clients of other machines are told.
+pub(crate) const DENIED: Error = Error::new(
+    "DENIED this server has no password, so it serves clients of its own machine only (protected mode). Give it one with \
+     --requirepass, LARDER_REQUIREPASS or CONFIG SET requirepass, or, if everybody who can reach it may use it, start it \
+     with --protected-mode no.",
+);
 const NO_MULTI: Error = Error::new("ERR Command not allowed inside a transaction");
 const NO_KEYS: Error = Error::new("ERR Replica can't interact with the keyspace");
 const EXECABORT: Error = Error::new("EXECABORT Transaction discarded because of previous errors.");
@@ -64,7 +70,19 @@ pub trait Service: 'static {
     ) -> Outcome;
 
     /// Whether a command that is about to be queued could run now.
-    fn admit(&self, call: &Call<'_>, found: Found, args: Args<'_>) -> Result<(), Error>;
+    ///
+    /// # Errors
+    /// Says why not.
+    fn admit<'a>(
+        &'a self,
+        held: &mut Self::Held<'a>,
+        call: &Call<'_>,
+        found: Found,
+        args: Args<'_>,
+    ) -> Result<(), Error>;
+
+    /// Ends a batch. Answers whether what it executed may be replied: if not, the client must not learn of it.
+    fn may_reply(&self, held: Self::Held<'_>) -> bool;
 }
 
 /// What a request is executed with.
@@ -160,7 +178,7 @@ fn check_and_execute<'a, S: Service>(
     };
     let row = found.row;
     let refusal = if !call.session.authenticated && !row.has(flag::NO_AUTH) {
-        Some(NOAUTH)
+        Some(if call.session.is_restricted() { DENIED } else { NOAUTH })
     } else if call.session.queue.is_some() && row.has(flag::NO_MULTI) {
         Some(NO_MULTI)
     } else if call.session.is_monitoring() && row.flags & (flag::WRITE | flag::READONLY) != 0 {
@@ -174,7 +192,7 @@ fn check_and_execute<'a, S: Service>(
         return (reject(call, args, error), None);
     }
     if call.session.queue.is_some() && !row.has(flag::IMMEDIATE) {
-        let admitted = service.admit(call, found, args);
+        let admitted = service.admit(held, call, found, args);
         return (enqueue(call, found, args, admitted), None);
     }
     let outcome = match call.session.queue.take_if(|_| row.route == Route::Transaction) {

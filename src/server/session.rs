@@ -44,6 +44,10 @@ pub struct Session {
     db: u8,
     /// Whether it may send commands.
     pub authenticated: bool,
+    /// A coordinator of the cluster is at the other end.
+    internal: bool,
+    /// Only coordinators may use it: the server has no password, and its client is of another machine.
+    restricted: bool,
     /// Between MULTI and EXEC.
     pub queue: Option<Queue>,
     /// Whether replies are sent.
@@ -62,6 +66,8 @@ impl Session {
             proto: Proto::Resp2,
             db: 0,
             authenticated: client.is_inner() || !server.config.has_password(),
+            internal: false,
+            restricted: false,
             client,
             queue: None,
             reply_mode: ReplyMode::On,
@@ -76,10 +82,48 @@ impl Session {
         self.client.set_name(String::new());
         self.set_db(0);
         self.set_proto(Proto::Resp2);
-        self.authenticated = !server.config.has_password();
+        self.authenticated = !server.config.has_password() && !self.restricted;
+        self.internal = false;
+        self.forget_routes(server);
         self.queue = None;
         self.reply_mode = ReplyMode::On;
         self.stop_monitoring(server);
+    }
+
+    /// Whether a coordinator of the cluster that this node is a member of is at the other end, and has proved it.
+    pub fn is_internal(&self) -> bool {
+        self.internal
+    }
+
+    /// A coordinator has proved that it is one.
+    pub(crate) fn log_in_internal(&mut self) {
+        (self.authenticated, self.internal) = (true, true);
+    }
+
+    /// The one user that others have has logged in.
+    pub(crate) fn log_in(&mut self, server: &Server) {
+        self.authenticated = true;
+        if std::mem::take(&mut self.internal) {
+            self.set_db(0);
+            self.forget_routes(server);
+        }
+    }
+
+    /// Whether it is refused whatever only coordinators may do (protected mode).
+    pub fn is_restricted(&self) -> bool {
+        self.restricted
+    }
+
+    /// Lets only coordinators use it.
+    pub(super) fn restrict(&mut self) {
+        (self.restricted, self.authenticated) = (true, false);
+    }
+
+    /// No requests of a coordinator come any more, by whichever table it routed them.
+    pub(super) fn forget_routes(&self, server: &Server) {
+        if let Some(local) = server.local() {
+            local.forget(self.client.id);
+        }
     }
 
     /// Whether it is shown what all clients send (`MONITOR`).

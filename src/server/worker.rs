@@ -4,8 +4,9 @@
 use super::connection::{Worker, serve};
 use super::listener::prepare;
 use super::stream::Accepted;
-use super::{Client, Listeners, Server, Service};
+use super::{Client, DENIED, Listeners, Server, Service, Session};
 use crate::config::Id;
+use crate::resp::Error;
 use crate::stats::{Event, SAMPLE_MS, process};
 use anyhow::{Context, Result};
 use bytes::BytesMut;
@@ -30,11 +31,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const TICK_MS: u64 = 10;
 const IDLE_TICK_MS: u64 = 100;
 
-const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
-const PROTECTED: &[u8] = b"-DENIED this server has no password, so it serves clients of its own machine only \
-    (protected mode). Give it one with --requirepass, LARDER_REQUIREPASS or CONFIG SET requirepass, or, if everybody who \
-    can reach it may use it, start it with --protected-mode no.\r\n";
-
+const TOO_MANY: Error = Error::new("ERR max number of clients reached");
 /// A server that runs.
 pub struct Running {
     /// Its shared state.
@@ -63,6 +60,8 @@ impl Running {
 struct Handover {
     stream: Accepted,
     client: Arc<Client>,
+    /// Only a coordinator of the cluster may use it.
+    restricted: bool,
 }
 
 /// Where a worker gets its connections from, and how many it has.
@@ -74,9 +73,9 @@ struct Seat {
 
 impl Seat {
     /// Gives the worker a connection.
-    fn take(&self, stream: Accepted, client: Arc<Client>) -> std::io::Result<()> {
+    fn take(&self, handover: Handover) -> std::io::Result<()> {
         self.load.fetch_add(1, Relaxed);
-        self.sender.try_send(Handover { stream, client }).map_err(|refused| {
+        self.sender.try_send(handover).map_err(|refused| {
             self.load.fetch_sub(1, Relaxed);
             std::io::Error::other(refused.to_string())
         })
@@ -99,7 +98,8 @@ impl Door {
         let (ours, theirs) = UnixStream::pair()?;
         theirs.set_nonblocking(true)?;
         let client = Client::inner(self.server.now_us() / 1000);
-        self.seat.take(Accepted::Unix(theirs), client)?;
+        let stream = Accepted::Unix(theirs);
+        self.seat.take(Handover { stream, client, restricted: false })?;
         Ok(ours)
     }
 }
@@ -166,12 +166,16 @@ async fn work<S: Service>(
             () = worker.server.stopped() => break,
             handover = receiver.recv() => handover,
         };
-        let Some(Handover { stream, client }) = handover else { break };
+        let Some(Handover { stream, client, restricted }) = handover else { break };
         let (worker, load) = (worker.clone(), load.clone());
         match stream.register() {
             Ok(stream) => {
+                let mut session = Session::new(client, &worker.server);
+                if restricted {
+                    session.restrict();
+                }
                 tokio::task::spawn_local(async move {
-                    serve(worker, stream, client).await;
+                    serve(worker, stream, session).await;
                     load.fetch_sub(1, Relaxed);
                 });
             }
@@ -251,19 +255,23 @@ fn admit(
     local: String,
     near: bool,
 ) {
+    let foreign = !near && server.config.is_on(Id::ProtectedMode) && !server.config.has_password();
+    // Those of the cluster's coordinators that are elsewhere must get as far as their login.
+    let restricted = foreign && server.member().is_some();
     let refusal = if server.clients.len() as u64 >= server.config.number(Id::Maxclients) {
         server.stats.rejected_connections.fetch_add(1, Relaxed);
         Some(TOO_MANY)
-    } else if !near && server.config.is_on(Id::ProtectedMode) && !server.config.has_password() {
-        Some(PROTECTED)
+    } else if foreign && !restricted {
+        Some(DENIED)
     } else {
         None
     };
-    if let Some(text) = refusal {
+    if let Some(error) = refusal {
+        let text = format!("-{}\r\n", error.text());
         // As much as the socket takes at once; the client is sent away in any case.
         let written = match &mut stream {
-            Accepted::Tcp(stream) => stream.write(text),
-            Accepted::Unix(stream) => stream.write(text),
+            Accepted::Tcp(stream) => stream.write(text.as_bytes()),
+            Accepted::Unix(stream) => stream.write(text.as_bytes()),
         };
         tracing::debug!(peer, ?written, "refused a connection");
         return;
@@ -271,7 +279,7 @@ fn admit(
     server.stats.connections.fetch_add(1, Relaxed);
     let client = server.clients.register(peer, local, server.now_us() / 1000);
     let Some(seat) = seats.iter().min_by_key(|seat| seat.load.load(Relaxed)) else { return };
-    if let Err(refused) = seat.take(stream, client.clone()) {
+    if let Err(refused) = seat.take(Handover { stream, client: client.clone(), restricted }) {
         tracing::warn!(client = client.addr, %refused, "no worker takes a connection");
         server.clients.remove(&client);
     }

@@ -57,7 +57,9 @@ pub fn render(server: &Server, keyspace: &Keyspace<'_>, sections: &[&str]) -> St
             "commandstats" => commandstats_section(server, &mut body),
             "errorstats" => errorstats_section(server, &mut body),
             "latencystats" => latencystats_section(server, &mut body),
-            "cluster" => writeln!(body, "cluster_enabled:0\r"),
+            "cluster" => {
+                writeln!(body, "cluster_enabled:{}\r", u8::from(server.member().is_some()))
+            }
             "keyspace" => keyspace_section(keyspace, &mut body),
             "larder" => larder_section(server, &mut body),
             _ => continue,
@@ -98,7 +100,8 @@ fn server_section(server: &Server, out: &mut String) -> Written {
     writeln!(out, "redis_build_id:larder-{}\r", env!("CARGO_PKG_VERSION"))?;
     writeln!(
         out,
-        "redis_mode:standalone\r\nos:{} {}\r",
+        "redis_mode:{}\r\nos:{} {}\r",
+        server.mode(),
         std::env::consts::OS,
         std::env::consts::ARCH
     )?;
