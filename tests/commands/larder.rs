@@ -2,7 +2,7 @@
 
 use super::{Cx, Role, Value, bulk, cases, oracle};
 
-cases!(run_private: stats, stats_settings);
+cases!(run_private: stats, stats_settings, epoch);
 
 fn stats(cx: &mut Cx) {
     if oracle() {
@@ -69,4 +69,20 @@ fn stats_settings(cx: &mut Cx) {
     );
     cx.ok("CONFIG SET stats-sample-every 256 stats-curve yes stats-separator :");
     cx.ok("FLUSHALL");
+}
+
+/// Nobody here joined a cluster.
+fn epoch(cx: &mut Cx) {
+    if oracle() {
+        return;
+    }
+    cx.errors(
+        "ERR LARDER EPOCH is for coordinators that joined the cluster of this node",
+        &["LARDER EPOCH 1", "LARDER EPOCH x"],
+    );
+    cx.arity("larder|epoch", &["LARDER EPOCH"]);
+    cx.error(
+        "AUTH larder-coordinator x",
+        "WRONGPASS invalid username-password pair or user is disabled.",
+    );
 }

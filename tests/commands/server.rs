@@ -145,9 +145,29 @@ fn module_acl_cluster(cx: &mut Cx) {
     cx.error("ACL NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try ACL HELP.");
     cx.errors(
         "ERR This instance has cluster support disabled",
-        &["CLUSTER INFO", "CLUSTER NODES", "CLUSTER SLOTS", "cluster slots", "CLUSTER MYID"],
+        &[
+            "CLUSTER COUNT-FAILURE-REPORTS x",
+            "CLUSTER COUNTKEYSINSLOT x",
+            "CLUSTER GETKEYSINSLOT x y",
+            "CLUSTER HELP",
+            "CLUSTER INFO",
+            "CLUSTER KEYSLOT x",
+            "CLUSTER LINKS",
+            "CLUSTER MYID",
+            "CLUSTER NODES",
+            "CLUSTER SHARDS",
+            "CLUSTER SLOTS",
+            "cluster slots",
+            "ASKING",
+            "READONLY",
+            "READWRITE",
+        ],
     );
+    cx.error("CLUSTER NOSUCH", "ERR unknown subcommand 'NOSUCH'. Try CLUSTER HELP.");
     cx.arity("cluster", &["CLUSTER"]);
+    cx.arity("cluster|keyslot", &["CLUSTER KEYSLOT", "CLUSTER KEYSLOT a b"]);
+    cx.arity("cluster|info", &["CLUSTER INFO x"]);
+    cx.arity("readonly", &["READONLY x"]);
 }
 
 fn debug(cx: &mut Cx) {
