@@ -1,5 +1,13 @@
 //! A coordinator: plans each request by its row and the slot table, forwards it to the nodes, and merges what
 //! they answer.
+//!
+//! Over a fixed list of nodes the table never changes. In a cluster that forms itself each worker follows the tables that
+//! the membership publishes ([`Local::routes`]): it *adopts* one between two requests, and from then on
+//!
+//! 1. every link that is connected announces the table, before it carries anything that was routed by it, and at once
+//!    even if nothing is to be sent; a new connection begins with an announcement (`coordinator/link.rs`);
+//! 2. links to nodes that are gone send nothing new, and end when what is in flight is answered;
+//! 3. requests that waited for a slot without an owner are routed again, before any newer one (`coordinator/waiting.rs`).
 
 mod gather;
 mod handshake;
@@ -9,48 +17,54 @@ mod link;
 mod merge;
 mod plan;
 mod queue;
+mod router;
+mod routes;
 mod transaction;
+mod waiting;
 
 pub use link::Settings;
 
-use crate::cluster::{SlotTable, slot_of};
+use crate::cluster::{Local, SlotTable, slot_of};
 use crate::command::{Context, Found, Keys, Route};
-use crate::resp::{Args, Error, Proto, Reply};
+use crate::resp::{Args, Error, Reply};
 use crate::server::{Call, Outcome, Queue, Server, Service};
 use crate::store::{Ahead, Keyspace};
 use bytes::Bytes;
-use gather::{Gather, Join};
-use link::Link;
-use plan::{Part, Planned};
+use gather::{Caller, merged};
+use plan::{Planned, Stop};
 use queue::Target;
+use router::Router;
 use std::rc::Rc;
 use std::sync::Arc;
+use waiting::{Prepared, Request, Work};
 
 /// The service of a coordinator; each worker has its own links to every node.
 pub struct Coordinator {
-    table: Arc<SlotTable>,
-    /// For each node a link for each protocol version: replies are forwarded as they are.
-    links: Vec<[Rc<Link>; 2]>,
+    router: Rc<Router>,
 }
 
 impl Coordinator {
-    /// A coordinator over the nodes of a table. Must be made on its worker, whose runtime its links run on.
+    /// A coordinator over the nodes of a table that stays. Must be made on its worker, whose runtime its links run on.
     pub fn new(
         table: Arc<SlotTable>,
         settings: &Arc<Settings>,
         server: &Arc<Server>,
         worker: usize,
     ) -> Self {
-        let stats = server.stats.worker(worker);
-        let link = |addr: &String, proto| {
-            Link::new(addr.clone(), proto, settings.clone(), server.clone(), stats.clone(), worker)
-        };
-        let links = table.nodes().iter();
-        let links: Vec<_> =
-            links.map(|addr| [link(addr, Proto::Resp2), link(addr, Proto::Resp3)]).collect();
-        // The RESP2 links also tell who is up; the others start when a client speaks RESP3.
-        links.iter().for_each(|links| links[0].ensure_started());
-        Coordinator { table, links }
+        let router = Router::new(settings.clone(), server.clone(), worker);
+        router.adopt(table);
+        Coordinator { router }
+    }
+
+    /// A coordinator over the members of a cluster, as the membership makes them known; until it does, nobody serves
+    /// anything. Must be made on its worker.
+    pub fn of_cluster(local: &Local, server: &Arc<Server>, worker: usize) -> Self {
+        let settings = Arc::new(Settings::Members { secret: local.secret.clone() });
+        let router = Router::new(settings, server.clone(), worker);
+        let mut tables = local.routes.subscribe();
+        router.adopt(tables.borrow_and_update().clone());
+        tokio::task::spawn_local(router.clone().follow(tables));
+        Coordinator { router }
     }
 
     /// Whether its key's slot is the hint.
@@ -58,30 +72,23 @@ impl Coordinator {
         found.row.route == Route::OneSlot && found.row.keys == Keys::ONE
     }
 
-    fn link(&self, node: usize, proto: Proto) -> &Rc<Link> {
-        let [resp2, resp3] = &self.links[node];
-        match proto {
-            Proto::Resp2 => resp2,
-            Proto::Resp3 => resp3,
-        }
-    }
-
-    fn is_up(&self, node: usize) -> bool {
-        self.links[node][0].is_up()
-    }
-
     /// Forwards a request whose keys lie in one slot, as it came, and its reply as it comes.
     fn forward(&self, call: &mut Call<'_>, found: Found, args: Args<'_>, hint: u64) -> Outcome {
-        let node = if Self::has_one_key(found) {
-            plan::place(self.table.owner(hint as u16))
+        let slot = if Self::has_one_key(found) {
+            hint as u16
         } else {
-            plan::one_slot(&self.table, found, args)
+            match plan::one_slot(found, args) {
+                Ok(slot) => slot,
+                Err(error) => return call.turn_away(error),
+            }
         };
-        let node = match node {
+        let routes = self.router.routes();
+        let node = match self.router.place(&routes, slot) {
             Ok(node) => node,
-            Err(error) => return call.turn_away(error),
+            Err(Stop::Wait) => return self.wait_for_one(call, found, args),
+            Err(Stop::Fail(error)) => return call.turn_away(error),
         };
-        let link = self.link(node, call.session.proto());
+        let link = routes.link(node, call.session.proto());
         if !link.is_up() {
             return call.turn_away(Error::CLUSTER_DOWN);
         }
@@ -96,45 +103,35 @@ impl Coordinator {
         Outcome::Pending
     }
 
-    /// What has to be done for a request that is not simply forwarded.
-    fn plan(&self, call: &mut Call<'_>, found: Found, args: Args<'_>) -> Result<Planned, Error> {
-        let (nodes, db) = (self.table.nodes().len(), call.session.db());
-        let planned = match found.row.route {
+    /// Has a request wait for its slots.
+    fn wait_for_one(&self, call: &mut Call<'_>, found: Found, args: Args<'_>) -> Outcome {
+        let caller = Caller::reserve(call, found.id, args.payload_len());
+        let (args, db) = (args.to_owned(), call.session.db());
+        let prepared = Prepared::Nodes { own: Bytes::new() };
+        self.router.wait(caller, Work::One(Request { found, args, db, prepared }));
+        Outcome::Pending
+    }
+
+    /// Does what has to be done here for a request.
+    fn prepare(
+        &self,
+        call: &mut Call<'_>,
+        found: Found,
+        args: Args<'_>,
+    ) -> Result<Prepared, Error> {
+        match found.row.route {
             Route::Local | Route::Transaction => {
-                return self.run_here(call, found, args).map(Planned::Here);
+                self.run_here(call, found, args).map(Prepared::Here)
             }
-            Route::OneSlot => {
-                let node = plan::one_slot(&self.table, found, args)?;
-                Planned::Parts(vec![Part::whole(node, db, args)], Join::Whole)
-            }
-            Route::Split(merge) => plan::split(&self.table, db, found, args, merge)?,
-            Route::AllNodes(merge) if latency::has(merge) => {
-                latency::plan(self.table.nodes(), db, args, merge, call.now / 1000)
-            }
-            Route::AllNodes(merge) => plan::all_nodes(&self.table, db, args, merge)?,
-            Route::Cursor => plan::cursor(nodes, db, args)?,
             Route::LocalAndNodes(merge) => {
                 // Else it would be changed here and not there.
-                if plan::needs_all(merge, args) && (0..nodes).any(|node| !self.is_up(node)) {
+                if plan::needs_all(merge, args) && !self.router.routes().are_all_up() {
                     return Err(Error::CLUSTER_DOWN);
                 }
-                let own = self.run_here(call, found, args)?;
-                let up = (0..nodes).filter(|&node| self.is_up(node)).collect();
-                let is_larder = |node: usize| self.links[node][0].is_larder();
-                plan::local_and_nodes(&self.table, up, is_larder, db, args, merge, own)?
+                self.run_here(call, found, args).map(|own| Prepared::Nodes { own })
             }
-        };
-        // Before anything is sent, so that a command that cannot succeed changes nothing.
-        if let Planned::Parts(parts, join) = &planned {
-            let all = matches!(found.row.route, Route::AllNodes(_) | Route::Cursor);
-            let down = |node: usize| !self.is_up(node);
-            if !join.spares_the_dead()
-                && (parts.iter().any(|part| down(part.node)) || (all && (0..nodes).any(down)))
-            {
-                return Err(Error::CLUSTER_DOWN);
-            }
+            _ => Ok(Prepared::Nodes { own: Bytes::new() }),
         }
-        Ok(planned)
     }
 
     /// Executes a command that needs no keys, and gives its encoded reply.
@@ -148,24 +145,23 @@ impl Coordinator {
         Ok(output.take())
     }
 
-    /// Sends the parts of a plan to their nodes; the reply comes when the last one has answered.
-    fn scatter(&self, call: &mut Call<'_>, command: u16, parts: Vec<Part>, join: Join) -> Outcome {
-        let bytes = parts.iter().map(|part| part.request.len()).sum();
-        let place = call.replies.borrow_mut().reserve(bytes);
-        let proto = call.session.proto();
-        let keys = parts.iter().map(|part| part.keys.clone()).collect();
-        let gather = Gather::new(join, proto, keys, call, command, place);
-        for (index, part) in parts.into_iter().enumerate() {
-            let link = self.link(part.node, proto);
-            let target = Target::Part { gather: gather.clone(), index };
-            link.send(part.db, part.preamble, call.started, target, |out| {
-                out.extend_from_slice(&part.request);
-            });
-            if part.moves_db {
-                link.forget_db();
+    /// Answers a request, or sends its parts to their nodes.
+    fn answer_or_scatter(&self, call: &mut Call<'_>, command: u16, planned: Planned) -> Outcome {
+        let reply = match planned {
+            Planned::Here(reply) => reply,
+            Planned::Parts(parts, join) if parts.is_empty() => {
+                merged(&join, call.session.proto(), &[], &[])
             }
-        }
-        Outcome::Pending
+            Planned::Parts(parts, join) => {
+                let bytes = parts.iter().map(|part| part.request.len()).sum();
+                self.router.scatter(Caller::reserve(call, command, bytes), parts, join);
+                return Outcome::Pending;
+            }
+        };
+        call.answer(|_, out| {
+            out.out.extend_shared(&reply);
+            Ok(())
+        })
     }
 }
 
@@ -194,29 +190,28 @@ impl Service for Coordinator {
         if found.row.route == Route::OneSlot {
             return self.forward(call, found, args, hint);
         }
-        match self.plan(call, found, args) {
-            Ok(Planned::Here(reply)) => call.answer(|_, out| {
-                out.out.extend_shared(&reply);
-                Ok(())
-            }),
-            Ok(Planned::Parts(parts, join)) => self.scatter(call, found.id, parts, join),
-            Err(error) if error == Error::CLUSTER_DOWN => call.turn_away(error),
-            Err(error) => call.refuse(error),
+        let db = call.session.db();
+        let planned = self.prepare(call, found, args).map_err(Stop::Fail);
+        let planned = planned.and_then(|prepared| match prepared {
+            Prepared::Here(reply) => Ok(Planned::Here(reply)),
+            Prepared::Nodes { own } => self.router.plan(found, db, args, &own),
+        });
+        match planned {
+            Ok(planned) => self.answer_or_scatter(call, found.id, planned),
+            Err(Stop::Wait) => self.wait_for_one(call, found, args),
+            Err(Stop::Fail(error)) if error == Error::CLUSTER_DOWN => call.turn_away(error),
+            Err(Stop::Fail(error)) => call.refuse(error),
         }
     }
 
     fn execute_queue(&self, (): &mut (), call: &mut Call<'_>, queue: Queue) -> Outcome {
-        match transaction::plan(self, call, &queue) {
-            Ok((parts, join)) if parts.is_empty() => {
-                let reply = gather::merged(&join, call.session.proto(), &[], &[]);
-                call.answer(|_, out| {
-                    out.out.extend(&reply);
-                    Ok(())
-                })
-            }
-            Ok((parts, join)) => {
-                let exec = crate::command::find(b"EXEC");
-                self.scatter(call, exec.map_or(0, |found| found.id), parts, join)
+        let bytes = queue.bytes;
+        let exec = crate::command::find(b"EXEC").map_or(0, |found| found.id);
+        match transaction::prepare(self, call, queue) {
+            Ok(Ok(planned)) => self.answer_or_scatter(call, exec, planned),
+            Ok(Err(requests)) => {
+                self.router.wait(Caller::reserve(call, exec, bytes), Work::Exec(requests));
+                Outcome::Pending
             }
             Err(error) => call.refuse(error),
         }

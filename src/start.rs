@@ -235,7 +235,7 @@ fn start_coordinator(
     if let Some(part) = &part {
         part.tell(&server);
     }
-    let settings = Arc::new(Settings {
+    let settings = Arc::new(Settings::List {
         password,
         table: table.fingerprint(),
         name: format!("{addr}/{}", &server.run_id[..8]),
@@ -243,8 +243,9 @@ fn start_coordinator(
     warn_if_open(&server, addr);
     let (table, shared) = (Arc::new(table), server.clone());
     let nodes = table.nodes().join(" ");
-    let mut running = server::start(server, listeners, move |worker| {
-        Coordinator::new(table.clone(), &settings, &shared, worker)
+    let mut running = server::start(server, listeners, move |worker| match shared.local() {
+        Some(local) => Coordinator::of_cluster(local, &shared, worker),
+        None => Coordinator::new(table.clone(), &settings, &shared, worker),
     })?;
     serve_metrics(metrics, &mut running)?;
     let control = part.map(|part| part.begin(&mut running)).transpose()?;

@@ -21,8 +21,8 @@ pub(super) enum Join {
     Whole,
     /// By the row's rule, for a request with so many keys.
     Merge { merge: Merge, keys: usize },
-    /// A step of SCAN at this node of so many.
-    Cursor { node: usize, nodes: usize },
+    /// A step of SCAN at the member of this number, behind which comes the next one.
+    Cursor { number: u16, next: Option<u16> },
     /// SLOWLOG GET: so many entries at most, of these nodes.
     Slowlog { count: usize, nodes: Vec<String> },
     /// LATENCY, in one of its ways.
@@ -46,41 +46,59 @@ impl Join {
     }
 }
 
-/// A request whose parts are at nodes.
-pub(super) struct Gather {
-    join: Join,
-    proto: Proto,
-    keys: Vec<Vec<u32>>,
-    replies: Vec<NodeReply>,
-    missing: usize,
-    client: Rc<RefCell<Replies>>,
+/// Who gets the reply to a request, and what is counted with it.
+pub(super) struct Caller {
+    replies: Rc<RefCell<Replies>>,
     place: u64,
+    proto: Proto,
     command: u16,
-    started: Moment,
+    /// When the request was taken up.
+    pub(super) started: Moment,
     stats: Arc<WorkerStats>,
 }
 
-impl Gather {
-    pub(super) fn new(
-        join: Join,
-        proto: Proto,
-        keys: Vec<Vec<u32>>,
-        call: &Call<'_>,
-        command: u16,
-        place: u64,
-    ) -> Rc<RefCell<Self>> {
-        let gather = Gather {
-            missing: keys.len(),
-            replies: keys.iter().map(|_| Ok(Bytes::new())).collect(),
-            join,
-            proto,
-            keys,
-            client: call.replies.clone(),
-            place,
+impl Caller {
+    /// Keeps a place for the reply to a request of so many bytes.
+    pub(super) fn reserve(call: &Call<'_>, command: u16, bytes: usize) -> Self {
+        Caller {
+            replies: call.replies.clone(),
+            place: call.replies.borrow_mut().reserve(bytes),
+            proto: call.session.proto(),
             command,
             started: call.started,
             stats: call.stats.clone(),
-        };
+        }
+    }
+
+    /// The protocol version of the reply.
+    pub(super) fn proto(&self) -> Proto {
+        self.proto
+    }
+
+    /// Hands the reply over.
+    pub(super) fn answer(&self, reply: &[u8], now: Moment) {
+        let failed = reply.first() == Some(&b'-');
+        if failed {
+            count_error(&self.stats, reply);
+        }
+        self.stats.executed(self.command, now.ns_since(self.started), failed);
+        self.replies.borrow_mut().fill(self.place, reply);
+    }
+}
+
+/// A request whose parts are at nodes.
+pub(super) struct Gather {
+    join: Join,
+    keys: Vec<Vec<u32>>,
+    replies: Vec<NodeReply>,
+    missing: usize,
+    caller: Caller,
+}
+
+impl Gather {
+    pub(super) fn new(join: Join, keys: Vec<Vec<u32>>, caller: Caller) -> Rc<RefCell<Self>> {
+        let replies: Vec<NodeReply> = keys.iter().map(|_| Ok(Bytes::new())).collect();
+        let gather = Gather { missing: keys.len(), replies, join, keys, caller };
         let gather = Rc::new(RefCell::new(gather));
         if gather.borrow().missing == 0 {
             gather.borrow().finish(Moment::now());
@@ -98,14 +116,8 @@ impl Gather {
     }
 
     fn finish(&self, now: Moment) {
-        let reply = merged(&self.join, self.proto, &self.keys, &self.replies);
-        let failed = reply.first() == Some(&b'-');
-        if failed {
-            count_error(&self.stats, &reply);
-        }
-        let ns = now.ns_since(self.started);
-        self.stats.executed(self.command, ns, failed);
-        self.client.borrow_mut().fill(self.place, &reply);
+        let reply = merged(&self.join, self.caller.proto, &self.keys, &self.replies);
+        self.caller.answer(&reply, now);
     }
 }
 
@@ -142,7 +154,7 @@ pub(super) fn merged(join: &Join, proto: Proto, keys: &[Vec<u32>], replies: &[No
         Join::Merge { merge, keys: total } => {
             merge::merge(*merge, *total, keys, &good, proto, &mut out)
         }
-        Join::Cursor { node, nodes } => merge::cursor(*node, *nodes, &good, &mut out),
+        Join::Cursor { number, next } => merge::cursor(*number, *next, &good, &mut out),
         Join::Slowlog { count, nodes } => merge::slowlog(*count, nodes, &good, &mut out),
         Join::Latency(how) => latency::merge(how, &good, proto, &mut out),
         Join::Texts { nodes } => latency::texts(nodes, &good, proto, &mut out),

@@ -1,6 +1,7 @@
 //! The beginning of a link: what a coordinator says to a node first, and what it makes of the answers.
 
 use super::Settings;
+use crate::cluster::{Epoch, INTERNAL_USER};
 use crate::resp::{ArgsBuf, Framer, Proto};
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::BytesMut;
@@ -8,27 +9,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Connects and shakes hands: password, protocol version, slot table, and a sign of life, since a frozen node's
-/// kernel accepts connections too. Answers also whether the node is one of Larder's.
+/// kernel accepts connections too. `epoch` is asked when the connection is there: the table that is to be announced to a
+/// member of a cluster. Answers also whether the node is one of Larder's.
 pub(super) async fn connect(
     addr: &str,
     proto: Proto,
     settings: &Settings,
+    epoch: impl FnOnce() -> Epoch,
 ) -> Result<(TcpStream, bool)> {
     let mut stream = TcpStream::connect(addr).await.context("cannot connect")?;
     stream.set_nodelay(true)?;
-    let password = settings.password.as_deref().unwrap_or_default().as_bytes();
-    let mut requests: Vec<Vec<&[u8]>> = Vec::new();
-    match (proto, password) {
-        (Proto::Resp2, b"") => {}
-        (Proto::Resp2, password) => requests.push(vec![b"AUTH", password]),
-        (Proto::Resp3, b"") => requests.push(vec![b"HELLO", b"3"]),
-        (Proto::Resp3, password) => {
-            requests.push(vec![b"HELLO", b"3", b"AUTH", b"default", password])
-        }
-    }
-    requests.push(vec![b"LARDER", b"TABLE", settings.table.as_bytes(), settings.name.as_bytes()]);
-    requests.push(vec![b"CLIENT", b"SETNAME", b"larder-coordinator"]);
-    requests.push(vec![b"PING"]);
+    let epoch = epoch().to_string();
+    let requests = greeting(proto, settings, &epoch);
     let mut out = BytesMut::new();
     for request in &requests {
         ArgsBuf::build(request).args().encode_into(&mut out);
@@ -49,6 +41,9 @@ pub(super) async fn connect(
         match (reply[0], request[0]) {
             (b'-', b"LARDER") if unknown => is_larder = false,
             (b'-', b"CLIENT") => {}
+            (b'-', b"AUTH" | b"HELLO") if matches!(settings, Settings::Members { .. }) => {
+                bail!("it refuses this cluster's key: {text}")
+            }
             (b'-', _) if text.starts_with("NOAUTH") => {
                 bail!("it asks for a password: name a file with it by --node-password-file")
             }
@@ -60,4 +55,32 @@ pub(super) async fn connect(
         }
     }
     Ok((stream, is_larder))
+}
+
+/// What is said first.
+fn greeting<'a>(proto: Proto, settings: &'a Settings, epoch: &'a str) -> Vec<Vec<&'a [u8]>> {
+    let (login, table): (Option<(&[u8], &[u8])>, Vec<&[u8]>) = match settings {
+        Settings::List { password, table, name } => {
+            let password = password.as_deref().filter(|password| !password.is_empty());
+            let login = password.map(|password| (&b"default"[..], password.as_bytes()));
+            (login, vec![b"LARDER", b"TABLE", table.as_bytes(), name.as_bytes()])
+        }
+        Settings::Members { secret } => (
+            Some((INTERNAL_USER.as_bytes(), secret.password().as_bytes())),
+            vec![b"LARDER", b"EPOCH", epoch.as_bytes()],
+        ),
+    };
+    let mut requests: Vec<Vec<&[u8]>> = match (proto, login) {
+        (Proto::Resp2, None) => vec![],
+        (Proto::Resp2, Some((b"default", password))) => vec![vec![b"AUTH", password]],
+        (Proto::Resp2, Some((user, password))) => vec![vec![b"AUTH", user, password]],
+        (Proto::Resp3, None) => vec![vec![b"HELLO", b"3"]],
+        (Proto::Resp3, Some((user, password))) => {
+            vec![vec![b"HELLO", b"3", b"AUTH", user, password]]
+        }
+    };
+    requests.push(table);
+    requests.push(vec![b"CLIENT", b"SETNAME", b"larder-coordinator"]);
+    requests.push(vec![b"PING"]);
+    requests
 }

@@ -1,9 +1,15 @@
 //! The link to one node: a connection that carries the requests of all clients of a worker, pipelined, and hands
 //! each reply to whom it belongs. It comes back by itself when it breaks.
+//!
+//! A link to a member of a cluster says by which table its requests are routed, as soon as the worker adopts another one:
+//! never does it carry a request that was routed by table N before it has announced N or a later one, whether it comes
+//! back meanwhile or not. What was routed by an older table and is not sent yet goes before the announcement, as it would
+//! have without delay; if the slot was moved on, the node refuses it.
 
 use super::gather::{NodeReply, count_error, encode_error};
 use super::handshake::connect;
 use super::queue::{InFlight, Queue, Target};
+use crate::cluster::{Epoch, Secret};
 use crate::config::Id;
 use crate::resp::{Error, Framer, Proto};
 use crate::server::{Replies, Server};
@@ -21,6 +27,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep, timeout};
 
 /// Pauses between attempts to connect: doubled from the least to the most, with jitter.
@@ -33,14 +40,22 @@ const READ_BYTES: usize = 64 * 1024;
 /// Reads before others on the worker get their turn.
 const READS_PER_TURN: usize = 8;
 
-/// What all links of a coordinator have in common.
-pub struct Settings {
-    /// The nodes' password, if they ask for one.
-    pub password: Option<String>,
-    /// The fingerprint of the slot table, which the nodes are told.
-    pub table: String,
-    /// The coordinator's name, by which a node speaks of it.
-    pub name: String,
+/// How all links of a coordinator introduce themselves.
+pub enum Settings {
+    /// To nodes that were named to it.
+    List {
+        /// The nodes' password, if they ask for one.
+        password: Option<String>,
+        /// The fingerprint of the slot table, which the nodes are told.
+        table: String,
+        /// The coordinator's name, by which a node speaks of it.
+        name: String,
+    },
+    /// To members of the cluster that it is a member of itself.
+    Members {
+        /// How it logs in.
+        secret: Secret,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +67,8 @@ enum State {
     Up,
     /// Requests fail at once; attempts go on.
     Down,
+    /// Nobody sends any more: it ends when all is answered.
+    Retired,
 }
 
 /// A link to a node.
@@ -63,7 +80,13 @@ pub(super) struct Link {
     stats: Arc<WorkerStats>,
     worker: usize,
     state: Cell<State>,
+    /// The table says that the node does not serve.
+    is_known_down: Cell<bool>,
     is_larder: Cell<bool>,
+    /// The table that requests are routed by.
+    epoch: Cell<Epoch>,
+    /// It is retired, or the node is said to be back.
+    news: Notify,
     queue: RefCell<Queue>,
 }
 
@@ -76,14 +99,60 @@ impl Link {
         stats: Arc<WorkerStats>,
         worker: usize,
     ) -> Rc<Self> {
-        let (state, is_larder) = (Cell::new(State::Idle), Cell::new(true));
-        let queue = RefCell::default();
-        Rc::new(Link { addr, proto, settings, server, stats, worker, state, is_larder, queue })
+        Rc::new(Link {
+            addr,
+            proto,
+            settings,
+            server,
+            stats,
+            worker,
+            state: Cell::new(State::Idle),
+            is_known_down: Cell::new(false),
+            is_larder: Cell::new(true),
+            epoch: Cell::new(0),
+            news: Notify::new(),
+            queue: RefCell::default(),
+        })
     }
 
     /// Whether a request that is sent now has a chance.
     pub(super) fn is_up(&self) -> bool {
-        self.state.get() != State::Down
+        !matches!(self.state.get(), State::Down | State::Retired) && !self.is_known_down.get()
+    }
+
+    /// Goes by another table from now on, which says whether the node is down. Announces it at once, also if there is
+    /// nothing else to send: the node may wait for that.
+    pub(super) fn adopt(&self, epoch: Epoch, is_down: bool) {
+        if self.is_known_down.replace(is_down) && !is_down {
+            self.news.notify_one();
+        }
+        self.epoch.set(epoch);
+        // Otherwise nothing is queued, and a new connection begins with an announcement.
+        if matches!(self.state.get(), State::Connecting | State::Up) {
+            self.queue.borrow_mut().announce(epoch);
+        }
+    }
+
+    /// Ends, as the node is no member any more. What was sent or can be sent now is still answered.
+    pub(super) fn retire(&self) {
+        let before = self.state.replace(State::Retired);
+        if before != State::Up {
+            self.fail(true, "is no member any more");
+        }
+        self.news.notify_one();
+        if let Some(waker) = self.queue.borrow_mut().waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn is_retired(&self) -> bool {
+        self.state.get() == State::Retired
+    }
+
+    async fn retired(&self) {
+        while !self.is_retired() {
+            self.news.notified().await;
+        }
     }
 
     /// Whether the node is one of Larder's, unless it has said that it is not.
@@ -95,6 +164,7 @@ impl Link {
     pub(super) fn ensure_started(self: &Rc<Self>) {
         if self.state.get() == State::Idle {
             self.state.set(State::Connecting);
+            self.queue.borrow_mut().begin(self.epoch.get());
             tokio::task::spawn_local(run(self.clone()));
         }
     }
@@ -109,7 +179,7 @@ impl Link {
         encode: impl FnOnce(&mut BytesMut),
     ) {
         self.ensure_started();
-        if self.state.get() == State::Down {
+        if !self.is_up() {
             return finish(target, Err(Error::CLUSTER_DOWN), since, &self.stats);
         }
         self.queue.borrow_mut().push(db, preamble, since, target, encode);
@@ -122,6 +192,14 @@ impl Link {
 
     fn timeout(&self, id: Id) -> Duration {
         Duration::from_millis(self.server.config.number(id))
+    }
+
+    /// A connection is there, and has announced what [`Queue::begin`] told.
+    fn come_up(&self, is_larder: bool) {
+        // While it was down nothing was queued, announcements neither.
+        self.queue.borrow_mut().announce(self.epoch.get());
+        self.state.set(State::Up);
+        self.is_larder.set(is_larder);
     }
 
     /// Fails what is in flight, all of it or only what was sent. What was not sent certainly did not run.
@@ -158,7 +236,7 @@ fn finish(target: Target, reply: NodeReply, now: Moment, stats: &WorkerStats) {
             hand_over(&replies, place, &reply, failed, command, started, now, stats);
         }
         Target::Part { gather, index } => gather.borrow_mut().fill(index, reply, now),
-        Target::Discard => {}
+        Target::Discard | Target::Announced { .. } => {}
     }
 }
 
@@ -180,28 +258,27 @@ fn hand_over(
     replies.borrow_mut().fill(place, reply);
 }
 
-/// Connects, serves, and connects again, until the server stops.
+/// Connects, serves, and connects again, until the server stops or the link is retired.
 async fn run(link: Rc<Link>) {
     let mut pause = RETRY_MIN;
     let mut complained = false;
     loop {
-        let connected = timeout(
-            link.timeout(Id::ConnectTimeoutMs),
-            connect(&link.addr, link.proto, &link.settings),
-        )
-        .await;
-        let connected = connected.unwrap_or_else(|_| {
-            let ms = link.server.config.number(Id::ConnectTimeoutMs);
-            Err(anyhow!("no answer within {ms} ms"))
-        });
+        let allowed = link.timeout(Id::ConnectTimeoutMs);
+        let epoch = || link.queue.borrow_mut().begin(link.epoch.get());
+        let connected = tokio::select! {
+            biased;
+            () = link.retired() => return,
+            connected = timeout(allowed, connect(&link.addr, link.proto, &link.settings, epoch)) => connected,
+        };
+        let connected = connected
+            .unwrap_or_else(|_| Err(anyhow!("no answer within {} ms", allowed.as_millis())));
         let ended = match connected {
             Ok((mut stream, is_larder)) => {
                 if complained && link.speaks() {
                     tracing::info!(node = link.addr, "node is back");
                 }
                 (complained, pause) = (false, RETRY_MIN);
-                link.state.set(State::Up);
-                link.is_larder.set(is_larder);
+                link.come_up(is_larder);
                 let began = Moment::now();
                 let ended = serve(&link, &mut stream).await;
                 if link.server.is_stopping() {
@@ -209,6 +286,9 @@ async fn run(link: Rc<Link>) {
                     return link.fail(true, "is being left, as the coordinator stops");
                 }
                 match ended {
+                    Ended::Lost(reason) | Ended::Silent(reason) if link.is_retired() => {
+                        return link.fail(true, &reason);
+                    }
                     // The node may be well: what was not sent waits for the next connection.
                     Ended::Lost(reason) if began.elapsed() >= STABLE => {
                         tracing::debug!(node = link.addr, reason, "connecting again");
@@ -217,6 +297,7 @@ async fn run(link: Rc<Link>) {
                         continue;
                     }
                     Ended::Lost(reason) | Ended::Silent(reason) => anyhow!(reason),
+                    Ended::Retired => return,
                 }
             }
             Err(error) => error,
@@ -234,6 +315,7 @@ async fn run(link: Rc<Link>) {
         let jittered = pause.mul_f64(0.5 + fastrand::f64());
         tokio::select! {
             () = link.server.stopped() => return,
+            () = link.news.notified() => {}
             () = sleep(jittered) => {}
         }
         pause = (pause * 2).min(RETRY_MAX);
@@ -259,6 +341,8 @@ enum Ended {
     Lost(String),
     /// The node does not answer: the next connection would not help.
     Silent(String),
+    /// It is not needed any more.
+    Retired,
 }
 
 struct Carrier<'a> {
@@ -374,7 +458,8 @@ impl Carrier<'_> {
             let oldest = self.link.queue.borrow().in_flight.front().map(|first| first.since);
             let Some(oldest) = oldest.map(|since| since.max(self.progress)) else {
                 self.deadline = None;
-                return Poll::Pending;
+                let retired = self.link.is_retired();
+                return if retired { Poll::Ready(Ended::Retired) } else { Poll::Pending };
             };
             let deadline = self
                 .deadline

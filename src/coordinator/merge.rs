@@ -1,5 +1,6 @@
 //! Merges the replies of nodes into one. Pure. `None` where a reply is not what its command promises.
 
+use crate::cluster::NODES_MAX;
 use crate::command::Merge;
 use crate::config::{PARAMS, Scope};
 use crate::resp::{Framer, Output, Proto, Reply, parse_int};
@@ -175,10 +176,10 @@ fn fields(replies: &[Bytes], proto: Proto, out: &mut BytesMut) -> Option<()> {
     Some(())
 }
 
-/// A step of SCAN: the cursor names the node it goes on at.
+/// A step of SCAN: the cursor names the member it goes on at.
 pub(super) fn cursor(
-    node: usize,
-    nodes: usize,
+    number: u16,
+    next: Option<u16>,
     replies: &[Bytes],
     out: &mut BytesMut,
 ) -> Option<()> {
@@ -187,9 +188,8 @@ pub(super) fn cursor(
     let [cursor, keys] = found.as_slice() else { return None };
     let inner: u64 = std::str::from_utf8(text(&reply[cursor.clone()])?).ok()?.parse().ok()?;
     let next = match inner {
-        0 if node + 1 == nodes => 0,
-        0 => node as u64 + 1,
-        inner => inner * nodes as u64 + node as u64,
+        0 => next.unwrap_or(0).into(),
+        inner => inner.checked_mul(NODES_MAX as u64)?.checked_add(number.into())?,
     };
     header(out, b'*', 2);
     bulk(out, next.to_string().as_bytes());
@@ -321,14 +321,18 @@ mod tests {
 
     #[test]
     fn a_walk_visits_one_node_after_another() {
-        let step = |node, reply: &'static str| {
+        let step = |number, next, reply: &'static str| {
             let mut out = BytesMut::new();
-            cursor(node, 3, &[Bytes::from_static(reply.as_bytes())], &mut out).unwrap();
+            cursor(number, next, &[Bytes::from_static(reply.as_bytes())], &mut out).unwrap();
             String::from_utf8(out.to_vec()).unwrap()
         };
-        assert_eq!(step(0, "*2\r\n$1\r\n7\r\n*0\r\n"), "*2\r\n$2\r\n21\r\n*0\r\n");
-        assert_eq!(step(0, "*2\r\n$1\r\n0\r\n*0\r\n"), "*2\r\n$1\r\n1\r\n*0\r\n");
-        assert_eq!(step(2, "*2\r\n$1\r\n0\r\n*0\r\n"), "*2\r\n$1\r\n0\r\n*0\r\n");
+        let inner = "*2\r\n$1\r\n7\r\n*0\r\n";
+        let end = "*2\r\n$1\r\n0\r\n*0\r\n";
+        assert_eq!(step(2, Some(5), inner), "*2\r\n$4\r\n7002\r\n*0\r\n");
+        assert_eq!(step(2, Some(5), end), "*2\r\n$1\r\n5\r\n*0\r\n");
+        assert_eq!(step(5, None, end), "*2\r\n$1\r\n0\r\n*0\r\n");
+        // Clients that count in doubles understand the greatest cursor of a node too.
+        assert!((16u64 << 32) * (NODES_MAX as u64) < 1 << 53);
     }
 
     #[test]

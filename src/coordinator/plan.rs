@@ -2,7 +2,7 @@
 //! and a slot table in, a plan out.
 
 use super::gather::Join;
-use crate::cluster::{Owner, SlotTable, slot_of};
+use crate::cluster::{NODES_MAX, SlotTable, slot_of};
 use crate::command::{Found, Merge, slowlog_wanted};
 use crate::config::{self, PARAMS, Scope};
 use crate::resp::{Args, ArgsBuf, Error};
@@ -46,8 +46,23 @@ pub(super) enum Planned {
     Parts(Vec<Part>, Join),
 }
 
-/// The node of a request whose keys must lie in one slot.
-pub(super) fn one_slot(table: &SlotTable, found: Found, args: Args<'_>) -> Result<usize, Error> {
+/// Why a request does not go to nodes.
+#[derive(PartialEq, Debug)]
+pub(super) enum Stop {
+    /// Not yet: nobody may serve one of its slots just now, or others that came before wait for one.
+    Wait,
+    /// It cannot.
+    Fail(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Fail(error)
+    }
+}
+
+/// The slot of a request whose keys must lie in one.
+pub(super) fn one_slot(found: Found, args: Args<'_>) -> Result<u16, Error> {
     check_groups(found, args)?;
     let mut positions = found.row.keys.positions(args.len());
     let slot = positions.next().map_or(0, |at| slot_of(args.at(at)));
@@ -56,15 +71,7 @@ pub(super) fn one_slot(table: &SlotTable, found: Found, args: Args<'_>) -> Resul
             return Err(Error::CROSS_SLOT);
         }
     }
-    place(table.owner(slot))
-}
-
-/// The place of an owner.
-pub(super) fn place(owner: Owner) -> Result<usize, Error> {
-    match owner {
-        Owner::Node(place) => Ok(place),
-        Owner::Between | Owner::Nobody => Err(Error::CLUSTER_DOWN),
-    }
+    Ok(slot)
 }
 
 /// Whether each key has all that belongs to it, as in MSET.
@@ -77,20 +84,21 @@ fn check_groups(found: Found, args: Args<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Splits a request by key over the nodes.
+/// Splits a request by key over so many nodes; `place` says which one a slot is at.
 pub(super) fn split(
-    table: &SlotTable,
+    nodes: usize,
+    place: impl Fn(u16) -> Result<usize, Stop>,
     db: u8,
     found: Found,
     args: Args<'_>,
     merge: Merge,
-) -> Result<Planned, Error> {
+) -> Result<Planned, Stop> {
     let keys = found.row.keys;
     let step = usize::from(keys.step.unsigned_abs());
     check_groups(found, args)?;
-    let mut by_node: Vec<Vec<u32>> = vec![Vec::new(); table.nodes().len()];
+    let mut by_node: Vec<Vec<u32>> = vec![Vec::new(); nodes];
     for (ordinal, at) in keys.positions(args.len()).enumerate() {
-        by_node[place(table.owner_of(args.at(at)))?].push(ordinal as u32);
+        by_node[place(slot_of(args.at(at)))?].push(ordinal as u32);
     }
     let mut owners = by_node.iter().enumerate().filter(|(_, keys)| !keys.is_empty());
     if let (Some((node, _)), None) = (owners.next(), owners.next()) {
@@ -136,17 +144,24 @@ pub(super) fn all_nodes(
     Ok(Planned::Parts(parts, join))
 }
 
-/// One step of a walk over all nodes: the cursor is the node's cursor times the number of nodes, plus the node.
-pub(super) fn cursor(nodes: usize, db: u8, args: Args<'_>) -> Result<Planned, Error> {
+/// One step of a walk over all nodes: the cursor is the node's cursor times [`NODES_MAX`], plus the node's number as a
+/// member. If that is no member any more, the walk goes on with the next one.
+pub(super) fn cursor(table: &SlotTable, db: u8, args: Args<'_>) -> Result<Planned, Error> {
     let text = std::str::from_utf8(args.at(1)).ok();
     let cursor: u64 =
         text.and_then(|text| text.parse().ok()).ok_or(Error::new("ERR invalid cursor"))?;
-    let (node, inner) = ((cursor % nodes as u64) as usize, cursor / nodes as u64);
-    let inner = inner.to_string();
+    let (wanted, inner) = (cursor % NODES_MAX as u64, cursor / NODES_MAX as u64);
+    let numbers = (0..table.nodes().len()).map(|place| (place, table.node(place).number));
+    let mut rest = numbers.skip_while(|&(_, number)| u64::from(number) < wanted);
+    let Some((node, number)) = rest.next() else {
+        return Ok(Planned::Here(Bytes::from_static(b"*2\r\n$1\r\n0\r\n*0\r\n")));
+    };
+    let inner = if u64::from(number) == wanted { inner } else { 0 }.to_string();
     let mut words: Vec<&[u8]> = args.from(0).collect();
     words[1] = inner.as_bytes();
     let part = Part::whole(node, db, ArgsBuf::build(&words).args());
-    Ok(Planned::Parts(vec![part], Join::Cursor { node, nodes }))
+    let next = rest.next().map(|(_, number)| number);
+    Ok(Planned::Parts(vec![part], Join::Cursor { number, next }))
 }
 
 /// Whether a request that is executed here and on nodes fails when one of those is down.
@@ -239,10 +254,18 @@ pub(super) fn local_and_nodes(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::{Epoch, Member, NodeId, Owner, Table};
     use crate::command::lookup;
 
     fn table() -> SlotTable {
         SlotTable::even(vec!["a:1".into(), "b:1".into(), "c:1".into()]).unwrap()
+    }
+
+    fn place(slot: u16) -> Result<usize, Stop> {
+        match table().owner(slot) {
+            Owner::Node(place) => Ok(place),
+            _ => Err(Stop::Wait),
+        }
     }
 
     fn request(line: &str) -> ArgsBuf {
@@ -255,7 +278,7 @@ mod tests {
         let args = request("MSET foo 1 bar 2 a 3");
         let found = lookup(args.args()).unwrap();
         let Ok(Planned::Parts(parts, Join::Merge { merge, keys })) =
-            split(&table(), 3, found, args.args(), Merge::AllOk)
+            split(3, place, 3, found, args.args(), Merge::AllOk)
         else {
             panic!("not split")
         };
@@ -265,20 +288,25 @@ mod tests {
         assert_eq!((parts[1].node, parts[1].keys.as_slice()), (2, &[0, 2][..]));
         let one = request("DEL {t}a {t}b");
         let found = lookup(one.args()).unwrap();
-        let planned = split(&table(), 0, found, one.args(), Merge::Sum);
+        let planned = split(3, place, 0, found, one.args(), Merge::Sum);
         assert!(matches!(planned, Ok(Planned::Parts(parts, Join::Whole)) if parts.len() == 1));
         let odd = request("MSET a 1 b");
-        let error = split(&table(), 0, lookup(odd.args()).unwrap(), odd.args(), Merge::AllOk);
-        assert_eq!(error.err(), Some(Error::arity("mset")));
+        let error = split(3, place, 0, lookup(odd.args()).unwrap(), odd.args(), Merge::AllOk);
+        assert_eq!(error.err(), Some(Stop::Fail(Error::arity("mset"))));
+        // A key whose slot is between two nodes has all wait.
+        let moving = |slot| if slot == 5061 { Err(Stop::Wait) } else { place(slot) };
+        let found = lookup(args.args()).unwrap();
+        let waits = split(3, moving, 3, found, args.args(), Merge::AllOk);
+        assert_eq!(waits.err(), Some(Stop::Wait));
     }
 
     #[test]
     fn one_slot_or_none() {
         let rename = request("RENAME {t}a {t}b");
         let found = lookup(rename.args()).unwrap();
-        assert!(one_slot(&table(), found, rename.args()).is_ok());
+        assert_eq!(one_slot(found, rename.args()), Ok(slot_of(b"t")));
         let across = request("RENAME foo bar");
-        assert_eq!(one_slot(&table(), found, across.args()), Err(Error::CROSS_SLOT));
+        assert_eq!(one_slot(found, across.args()), Err(Error::CROSS_SLOT));
     }
 
     #[test]
@@ -303,18 +331,43 @@ mod tests {
         assert_eq!(asked("LARDER STATS ages CACHE"), format!("{lines} latency ages"));
     }
 
+    /// Where a walk goes on: the node's place, its cursor there, and the next member.
+    fn walk(table: &SlotTable, cursor: u64) -> Option<(usize, String, Option<u16>)> {
+        let args = request(&format!("SCAN {cursor} COUNT 5"));
+        match super::cursor(table, 0, args.args()).unwrap() {
+            Planned::Here(reply) => {
+                assert_eq!(reply, "*2\r\n$1\r\n0\r\n*0\r\n");
+                None
+            }
+            Planned::Parts(parts, Join::Cursor { next, .. }) => {
+                let request = String::from_utf8(parts[0].request.to_vec()).unwrap();
+                let inner = request.split("\r\n").nth(4).unwrap().to_owned();
+                Some((parts[0].node, inner, next))
+            }
+            Planned::Parts(..) => panic!("not a cursor"),
+        }
+    }
+
     #[test]
-    fn cursors_name_the_node() {
-        let Ok(Planned::Parts(parts, Join::Cursor { node, nodes })) =
-            cursor(3, 0, request("SCAN 31 COUNT 5").args())
-        else {
-            panic!("not a cursor")
-        };
-        assert_eq!((node, nodes, parts[0].node), (1, 3, 1));
+    fn cursors_name_the_member() {
+        assert_eq!(walk(&table(), 0), Some((0, "0".into(), Some(1))));
+        assert_eq!(walk(&table(), 10_001), Some((1, "10".into(), Some(2))));
+        assert_eq!(walk(&table(), 7_002), Some((2, "7".into(), None)));
+        assert!(super::cursor(&table(), 0, request("SCAN x").args()).is_err());
+        let mut members = Table::default();
+        for number in 0..5u8 {
+            let address = format!("h:{number}");
+            members.admit(Member { id: NodeId([number; 20]), address, capacity: 1 });
+        }
+        members.members.retain(|number, _| number % 2 == 1);
+        let members = SlotTable::of(&members, |_| false, |_, _: Epoch| true);
         assert_eq!(
-            &parts[0].request[..],
-            b"*4\r\n$4\r\nSCAN\r\n$2\r\n10\r\n$5\r\nCOUNT\r\n$1\r\n5\r\n"
+            walk(&members, 7_000),
+            Some((0, "0".into(), Some(3))),
+            "0 is gone: 1 from its start"
         );
-        assert!(cursor(3, 0, request("SCAN x").args()).is_err());
+        assert_eq!(walk(&members, 7_002), Some((1, "0".into(), None)));
+        assert_eq!(walk(&members, 7_003), Some((1, "7".into(), None)));
+        assert_eq!(walk(&members, 7_004), None);
     }
 }

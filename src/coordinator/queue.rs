@@ -1,6 +1,12 @@
 //! The requests of a link: those that wait to be sent, and those that wait for their replies, in one order.
+//!
+//! Between them stand announcements: `LARDER EPOCH n` says that what comes behind it was routed by table n of the cluster,
+//! and what came before by older ones. A node that has lost slots waits for it before it says that it gave them up, and a
+//! node that does not know table n yet asks for it. So an announcement keeps its place in the order whatever becomes of the
+//! connection ([`Queue::begin`]).
 
 use super::gather::Gather;
+use crate::cluster::Epoch;
 use crate::resp::{ArgsBuf, Output};
 use crate::server::Replies;
 use crate::stats::Moment;
@@ -18,6 +24,8 @@ pub(super) enum Target {
     Part { gather: Rc<RefCell<Gather>>, index: usize },
     /// Nobody.
     Discard,
+    /// Nobody: it answers an announcement, before which the link went by this table.
+    Announced { before: Epoch },
 }
 
 /// A request whose reply has not come.
@@ -41,6 +49,8 @@ pub(super) struct Queue {
     queued: u64,
     /// The database that the last request leaves the link in, if that is known.
     pub(super) db: Option<u8>,
+    /// The table that the last request was routed by, as far as was announced or will be.
+    epoch: Epoch,
     pub(super) waker: Option<Waker>,
 }
 
@@ -54,9 +64,7 @@ impl Queue {
         target: Target,
         encode: impl FnOnce(&mut BytesMut),
     ) {
-        let before = self.out.len();
-        let begin = self.queued;
-        let first = self.in_flight.len();
+        let (unsent, first, begin) = (self.out.len(), self.in_flight.len(), self.queued);
         let in_flight = |target| InFlight { target, begin, end: begin, since, db };
         if self.db != Some(db) {
             self.db = Some(db);
@@ -67,14 +75,50 @@ impl Queue {
             self.in_flight.push_back(in_flight(Target::Discard));
         }
         encode(self.out.buffer());
-        self.queued += (self.out.len() - before) as u64;
         self.in_flight.push_back(in_flight(target));
+        self.queued_behind(unsent, first);
+    }
+
+    /// Appends an announcement of this table, unless one of it or of a later one was the last.
+    pub(super) fn announce(&mut self, epoch: Epoch) {
+        if epoch <= self.epoch {
+            return;
+        }
+        let (unsent, first, begin) = (self.out.len(), self.in_flight.len(), self.queued);
+        let target = Target::Announced { before: std::mem::replace(&mut self.epoch, epoch) };
+        ArgsBuf::build(&[b"LARDER", b"EPOCH", epoch.to_string().as_bytes()])
+            .args()
+            .encode_into(self.out.buffer());
+        // It needs no database, and what follows counts on the one that is selected.
+        let db = self.db.unwrap_or_default();
+        let since = Moment::now();
+        self.in_flight.push_back(InFlight { target, begin, end: begin, since, db });
+        self.queued_behind(unsent, first);
+    }
+
+    /// Begins a connection at a time when table `epoch` is in force. Answers what is to be announced on it first: the table
+    /// that the oldest request which was kept for it was routed by. Those of later tables have their announcements with
+    /// them.
+    pub(super) fn begin(&mut self, epoch: Epoch) -> Epoch {
+        if self.in_flight.is_empty() {
+            self.epoch = epoch;
+        }
+        let first = self.in_flight.iter().find_map(|request| match request.target {
+            Target::Announced { before } => Some(before),
+            _ => None,
+        });
+        first.unwrap_or(self.epoch)
+    }
+
+    /// Counts what was queued since there were so many bytes unsent and so many requests in flight.
+    fn queued_behind(&mut self, unsent: usize, first: usize) {
+        self.queued += (self.out.len() - unsent) as u64;
         // The requests of a group count as one: they are sent together.
         for request in self.in_flight.iter_mut().skip(first) {
             request.end = self.queued;
         }
         // Once for all requests that are queued before the link gets its turn.
-        if before == 0
+        if unsent == 0
             && let Some(waker) = self.waker.take()
         {
             waker.wake();
@@ -173,5 +217,41 @@ mod tests {
         let (failed, rest) = queue.fail(true);
         assert_eq!((failed.len(), rest.len()), (5, 1));
         assert!(queue.out.is_empty() && queue.in_flight.is_empty() && queue.db.is_none());
+    }
+
+    #[test]
+    fn announcements_keep_their_place() {
+        let epoch = |n: u64| format!("*3\r\n$6\r\nLARDER\r\n$5\r\nEPOCH\r\n$1\r\n{n}\r\n");
+        let select = |db: u8| format!("*2\r\n$6\r\nSELECT\r\n$1\r\n{db}\r\n");
+        let mut queue = Queue::default();
+        assert_eq!(queue.begin(4), 4, "what is in force, where nothing was kept");
+        push(&mut queue, 3, b"four ");
+        queue.announce(5);
+        queue.announce(5);
+        queue.announce(4);
+        push(&mut queue, 3, b"five ");
+        queue.announce(6);
+        let expected = [select(3), "four ".into(), epoch(5), "five ".into(), epoch(6)].concat();
+        // All the way through nothing but "four " was sent when the connection breaks.
+        let sent = send(&mut queue, select(3).len() + 5);
+        assert_eq!(String::from_utf8(sent).unwrap(), expected[..select(3).len() + 5]);
+        assert_eq!(queue.fail(false).0.len(), 2);
+        assert_eq!(queue.begin(6), 4, "what is kept has its announcements with it");
+        // The announcement is sent, but what is behind it is not.
+        send(&mut queue, select(3).len() + epoch(5).len());
+        let (failed, _) = queue.fail(false);
+        assert_eq!(failed.len(), 2, "SELECT, EPOCH 5");
+        assert_eq!(queue.begin(6), 5);
+        let rest = send(&mut queue, usize::MAX);
+        let expected = [select(3), "five ".into(), epoch(6)].concat();
+        assert_eq!(String::from_utf8(rest).unwrap(), expected);
+        while queue.pop_sent().is_some() {}
+        assert_eq!(queue.begin(6), 6);
+        // It selects nothing.
+        queue.db = None;
+        queue.announce(7);
+        assert_eq!(send(&mut queue, usize::MAX), epoch(7).as_bytes());
+        push(&mut queue, 0, b"seven");
+        assert_eq!(send(&mut queue, usize::MAX), [select(0), "seven".into()].concat().as_bytes());
     }
 }

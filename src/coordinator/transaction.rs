@@ -4,7 +4,9 @@
 use super::Coordinator;
 use super::gather::{Join, encode_error, merged};
 use super::merge::elements;
-use super::plan::{Part, Planned};
+use super::plan::{Part, Planned, Stop};
+use super::router::Router;
+use super::waiting::{Prepared, Request};
 use crate::resp::{ArgsBuf, Error, Proto};
 use crate::server::{Call, Queue};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -61,55 +63,94 @@ impl Group {
     }
 }
 
-/// Plans a queue. Commands that need no node are executed here, in their turn.
-///
-/// # Errors
-/// A node that is needed is down: then nothing has been sent.
-pub(super) fn plan(
-    coordinator: &Coordinator,
-    call: &mut Call<'_>,
-    queue: &Queue,
-) -> Result<(Vec<Part>, Join), Error> {
-    let (mut groups, mut steps): (Vec<Group>, Vec<Step>) = (Vec::new(), Vec::new());
-    for (found, args) in &queue.commands {
-        let planned = coordinator.plan(call, *found, args.args());
-        if !matches!(&planned, Err(error) if *error == Error::CLUSTER_DOWN) {
-            call.server.show(call.session, *found, args.args());
-        }
+/// What a queue is to become of.
+#[derive(Default)]
+struct Plan {
+    groups: Vec<Group>,
+    steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Adds what a command is planned as.
+    fn add(&mut self, planned: Result<Planned, Stop>) -> Result<(), Stop> {
         let (parts, join) = match planned {
             Ok(Planned::Parts(parts, join)) => (parts, join),
             Ok(Planned::Here(reply)) => {
-                steps.push(Step::Here(reply));
-                continue;
+                self.steps.push(Step::Here(reply));
+                return Ok(());
             }
-            Err(error) if error == Error::CLUSTER_DOWN => return Err(error),
-            Err(error) => {
-                steps.push(Step::Here(encode_error(&error)));
-                continue;
+            Err(Stop::Fail(error)) if error != Error::CLUSTER_DOWN => {
+                self.steps.push(Step::Here(encode_error(&error)));
+                return Ok(());
             }
+            Err(stop) => return Err(stop),
         };
         let mut sources = Vec::new();
         for part in parts {
-            let group = match groups.iter().position(|group| group.node == part.node) {
+            let group = match self.groups.iter().position(|group| group.node == part.node) {
                 Some(group) => group,
                 None => {
-                    groups.push(Group {
+                    self.groups.push(Group {
                         node: part.node,
                         first_db: part.db,
                         db: part.db,
                         requests: BytesMut::new(),
                         count: 0,
                     });
-                    groups.len() - 1
+                    self.groups.len() - 1
                 }
             };
-            let element = groups[group].push(&part);
+            let element = self.groups[group].push(&part);
             sources.push(Source { part: group, element, keys: part.keys });
         }
-        steps.push(Step::Parts { sources, join });
+        self.steps.push(Step::Parts { sources, join });
+        Ok(())
     }
-    let parts = groups.into_iter().map(Group::into_part).collect();
-    Ok((parts, Join::Transaction(steps)))
+
+    fn finish(self) -> Planned {
+        let parts = self.groups.into_iter().map(Group::into_part).collect();
+        Planned::Parts(parts, Join::Transaction(self.steps))
+    }
+}
+
+/// Executes the commands of a queue that need no node, each in its turn, and plans it. Where it has to wait for a slot,
+/// answers what it is planned from later.
+///
+/// # Errors
+/// A node that is needed is down: then nothing has been sent.
+pub(super) fn prepare(
+    coordinator: &Coordinator,
+    call: &mut Call<'_>,
+    queue: Queue,
+) -> Result<Result<Planned, Vec<Request>>, Error> {
+    let (mut plan, mut waits) = (Plan::default(), false);
+    let mut requests = Vec::with_capacity(queue.commands.len());
+    for (found, args) in queue.commands {
+        let db = call.session.db();
+        let prepared = match coordinator.prepare(call, found, args.args()) {
+            Ok(prepared) => prepared,
+            Err(error) if error == Error::CLUSTER_DOWN => return Err(error),
+            Err(error) => Prepared::Here(encode_error(&error)),
+        };
+        let request = Request { found, args, db, prepared };
+        match plan.add(coordinator.router.plan_prepared(&request)) {
+            Ok(()) => {}
+            Err(Stop::Wait) => waits = true,
+            Err(Stop::Fail(error)) => return Err(error),
+        }
+        call.server.show(call.session, found, request.args.args());
+        requests.push(request);
+    }
+    Ok(if waits { Err(requests) } else { Ok(plan.finish()) })
+}
+
+/// Plans a queue that was prepared.
+pub(super) fn plan(router: &Router, requests: &[Request]) -> Result<Planned, Stop> {
+    let mut plan = Plan::default();
+    for request in requests {
+        plan.add(router.plan_prepared(request))?;
+    }
+    Ok(plan.finish())
 }
 
 /// The reply to EXEC, from those of the nodes.

@@ -4,11 +4,11 @@ use super::disk::DataDir;
 use super::network::{Event, Network};
 use super::wire::{Answer, Request};
 use crate::cluster::{
-    Epoch, Fence, Grant, Identity, Lease, Local, NodeAction, NodeId, Order, SlotSet, View, now_ms,
+    Epoch, Fence, Grant, Identity, Lease, Local, NodeAction, NodeId, Order, SlotSet, View, now_ms, slot_of,
 };
 use crate::config::Id;
 use crate::server::Server;
-use crate::store::Store;
+use crate::store::{Store, Sweep};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -243,7 +243,7 @@ impl Driver {
         if self.sweep.is_none() && !self.dirty.is_empty() {
             let (slots, store) = (self.dirty.clone(), self.store.clone());
             self.sweep = Some(spawn_blocking(move || {
-                let mut sweep = Sweep::new(slots.clone());
+                let mut sweep = Sweep::new(|key| slots.has(slot_of(key)));
                 while sweep.step(&store) {
                     std::thread::yield_now();
                 }
@@ -298,14 +298,5 @@ async fn ended(sweep: &mut Option<JoinHandle<SlotSet>>) -> Option<SlotSet> {
     match sweep {
         Some(sweep) => sweep.await.ok(),
         None => std::future::pending().await,
-    }
-}
-struct Sweep;
-impl Sweep {
-    fn new(_: SlotSet) -> Self {
-        Sweep
-    }
-    fn step(&mut self, _: &Store) -> bool {
-        false
     }
 }
