@@ -19,6 +19,8 @@ mod plan;
 mod queue;
 mod router;
 mod routes;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod waiting;
 

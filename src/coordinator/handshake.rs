@@ -59,24 +59,25 @@ pub(super) async fn connect(
 
 /// What is said first.
 fn greeting<'a>(proto: Proto, settings: &'a Settings, epoch: &'a str) -> Vec<Vec<&'a [u8]>> {
-    let (login, table): (Option<(&[u8], &[u8])>, Vec<&[u8]>) = match settings {
+    let (user, password, table) = match settings {
         Settings::List { password, table, name } => {
-            let password = password.as_deref().filter(|password| !password.is_empty());
-            let login = password.map(|password| (&b"default"[..], password.as_bytes()));
-            (login, vec![b"LARDER", b"TABLE", table.as_bytes(), name.as_bytes()])
+            let table: Vec<&[u8]> = vec![b"LARDER", b"TABLE", table.as_bytes(), name.as_bytes()];
+            ("default", password.as_deref().unwrap_or_default(), table)
         }
-        Settings::Members { secret } => (
-            Some((INTERNAL_USER.as_bytes(), secret.password().as_bytes())),
-            vec![b"LARDER", b"EPOCH", epoch.as_bytes()],
-        ),
+        Settings::Members { secret } => {
+            let table: Vec<&[u8]> = vec![b"LARDER", b"EPOCH", epoch.as_bytes()];
+            (INTERNAL_USER, secret.password(), table)
+        }
     };
-    let mut requests: Vec<Vec<&[u8]>> = match (proto, login) {
-        (Proto::Resp2, None) => vec![],
-        (Proto::Resp2, Some((b"default", password))) => vec![vec![b"AUTH", password]],
-        (Proto::Resp2, Some((user, password))) => vec![vec![b"AUTH", user, password]],
-        (Proto::Resp3, None) => vec![vec![b"HELLO", b"3"]],
-        (Proto::Resp3, Some((user, password))) => {
-            vec![vec![b"HELLO", b"3", b"AUTH", user, password]]
+    let mut requests: Vec<Vec<&[u8]>> = match (proto, user, password) {
+        (Proto::Resp2, _, "") => vec![],
+        (Proto::Resp2, "default", password) => vec![vec![b"AUTH", password.as_bytes()]],
+        (Proto::Resp2, user, password) => {
+            vec![vec![b"AUTH", user.as_bytes(), password.as_bytes()]]
+        }
+        (Proto::Resp3, _, "") => vec![vec![b"HELLO", b"3"]],
+        (Proto::Resp3, user, password) => {
+            vec![vec![b"HELLO", b"3", b"AUTH", user.as_bytes(), password.as_bytes()]]
         }
     };
     requests.push(table);

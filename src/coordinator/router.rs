@@ -162,16 +162,15 @@ impl Router {
         let allowed_ms = self.server.config.number(Id::BackendTimeoutMs);
         for (caller, work) in self.waiting.take() {
             let planned = match &work {
-                _ if now.ns_since(caller.started) / 1_000_000 >= allowed_ms => {
-                    Err(Stop::Fail(Error::CLUSTER_DOWN))
-                }
                 Work::One(request) => self.plan_prepared(request),
                 Work::Exec(requests) => transaction::plan(self, requests),
             };
+            let overdue = now.ns_since(caller.started) / 1_000_000 >= allowed_ms;
             match planned {
                 Ok(Planned::Parts(parts, join)) => self.scatter(caller, parts, join),
                 Ok(Planned::Here(reply)) => caller.answer(&reply, now),
-                Err(Stop::Wait) => self.waiting.push(caller, work),
+                Err(Stop::Wait) if !overdue => self.waiting.push(caller, work),
+                Err(Stop::Wait) => caller.answer(&encode_error(&Error::CLUSTER_DOWN), now),
                 Err(Stop::Fail(error)) => caller.answer(&encode_error(&error), now),
             }
         }
