@@ -4,7 +4,8 @@ use super::disk::DataDir;
 use super::network::{Event, Network};
 use super::wire::{Answer, Request};
 use crate::cluster::{
-    Epoch, Fence, Grant, Identity, Lease, Local, NodeAction, NodeId, Order, SlotSet, View, now_ms, slot_of,
+    Epoch, Fence, Grant, Identity, Lease, Local, NodeAction, NodeId, Order, SlotSet, View, now_ms,
+    slot_of,
 };
 use crate::config::Id;
 use crate::server::Server;
