@@ -1,8 +1,9 @@
 //! The command line: `larder up | node | coordinator | client | stats`. The flags of a server are its parameters in
 //! [`crate::config::PARAMS`].
 
-use crate::client::{self, stats};
+use crate::client::{self, cluster, stats};
 use crate::config::{Access, Config, Id, Kind, PARAMS, Param, Scope};
+use crate::membership::ClusterKey;
 use crate::start::{self, text};
 use anyhow::{Result, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -81,7 +82,36 @@ pub fn command() -> Command {
         .about("A Redis-compatible cache cluster: nodes, coordinators, a client and statistics, in one binary")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([up, node, coordinator, client_command(), stats_command()])
+        .subcommands([up, node, coordinator, cluster_command(), client_command(), stats_command()])
+}
+
+fn cluster_command() -> Command {
+    let keygen = Command::new("keygen")
+        .about("Make the key that all members of a cluster share")
+        .after_help("Example:\n  larder cluster keygen larder.key\n\nWhoever has the file can join: copy it to the other machines by a safe way.")
+        .arg(Arg::new("file").value_name("FILE").help("File to make; without it the key is printed"));
+    let status = Command::new("status")
+        .about("Show the members of a cluster, and what is being changed")
+        .arg(server())
+        .arg(
+            Arg::new("json").long("json").action(ArgAction::SetTrue).help("As the server gives it"),
+        )
+        .args(login());
+    let leave = Command::new("leave")
+        .about("Have a node give its slots to others, and end")
+        .arg(
+            Arg::new("id")
+                .value_name("ID")
+                .required(true)
+                .help("The node, as `status` names it; the beginning is enough"),
+        )
+        .arg(server())
+        .args(login());
+    Command::new("cluster")
+        .about("Make a cluster's key, look at its members, send one of them away")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands([keygen, status, leave])
 }
 
 fn client_command() -> Command {
@@ -250,9 +280,34 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode> {
             let (addr, view) = stats_view(matches)?;
             stats::run(&login_options(addr, matches), &view)
         }
+        Some(("cluster", matches)) => match matches.subcommand() {
+            Some(("keygen", matches)) => keygen(matches.get_one::<String>("file")),
+            Some(("status", matches)) => {
+                let login = login_options(text(matches, "addr"), matches);
+                cluster::status(&login, matches.get_flag("json"))
+            }
+            Some(("leave", matches)) => {
+                let login = login_options(text(matches, "addr"), matches);
+                cluster::leave(&login, &text(matches, "id"))
+            }
+            _ => bail!("no command"),
+        },
         Some((role, matches)) => start::run(role, matches),
         None => bail!("no command"),
     }
+}
+
+/// Makes a cluster's key: in a file, or for standard output.
+fn keygen(file: Option<&String>) -> Result<ExitCode> {
+    let key = ClusterKey::generate()?;
+    match file {
+        Some(path) => {
+            key.write(path)?;
+            println!("{path}: a new cluster key, fingerprint {}", key.fingerprint());
+        }
+        None => print!("{}", key.to_text()),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn client_options(matches: &ArgMatches) -> client::Options {

@@ -1,5 +1,6 @@
 //! `larder client`: one command, a script from standard input, or a prompt; and `larder stats`.
 
+pub mod cluster;
 mod complete;
 mod connection;
 mod format;

@@ -3,7 +3,7 @@
 mod gauge;
 mod info;
 mod interval;
-mod json;
+pub(super) mod json;
 mod live;
 mod screen;
 mod source;

@@ -1,9 +1,10 @@
 //! What a server knows of the cluster that it is a member of, and what its membership learns of the server.
 
+use super::clock::now_ms;
 use super::fences::Fences;
 use super::message::Role;
 use super::slots::SlotTable;
-use super::table::{Epoch, NodeId, Table};
+use super::table::{Epoch, Member, NodeId, Table};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -104,6 +105,45 @@ pub struct View {
     pub down: Vec<NodeId>,
     /// What the authority last said. Coordinators only; never of a node.
     pub status: Option<Status>,
+}
+
+/// What a server tells of its cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Overview {
+    /// Its own name.
+    pub id: NodeId,
+    /// Whether it is a coordinator.
+    pub is_coordinator: bool,
+    /// The newest table that it knows.
+    pub epoch: Epoch,
+    /// The nodes of that table, and how many slots each owns.
+    pub nodes: Vec<(Member, u16)>,
+    /// Those of them that cannot serve just now, as far as it knows.
+    pub down: Vec<NodeId>,
+    /// Whether this node holds a lease now; nothing of a coordinator.
+    pub has_lease: Option<bool>,
+    /// What the authority last said; coordinators only.
+    pub status: Option<Status>,
+}
+
+impl Overview {
+    /// What there is to tell now.
+    pub fn of(local: &Local) -> Self {
+        let view = local.view();
+        let shares = view.table.shares();
+        let share = |number: &u16| shares.get(number).copied().unwrap_or(0);
+        let members = view.table.members.iter();
+        let fence = local.fences.as_ref().map(Fences::current);
+        Overview {
+            id: local.id,
+            is_coordinator: fence.is_none(),
+            epoch: view.table.epoch,
+            nodes: members.map(|(number, member)| (member.clone(), share(number))).collect(),
+            down: view.down.clone(),
+            has_lease: fence.map(|fence| fence.holds(now_ms())),
+            status: view.status.clone(),
+        }
+    }
 }
 
 /// A server's part in a cluster.

@@ -212,7 +212,10 @@ pub(super) fn shutdown(
         return Err(Error::new("ERR this cache keeps nothing on disk; use SHUTDOWN NOSAVE"));
     }
     tracing::info!(client = cx.session.client.addr, "SHUTDOWN: stopping");
-    cx.server.stop();
+    // A node of a cluster gives its slots to others first.
+    if given("NOW") || !cx.server.leave() {
+        cx.server.stop();
+    }
     // No reply: the client sees the connection close, as with Redis.
     cx.session.closing = true;
     Ok(())

@@ -231,8 +231,10 @@ pub static COMMANDS: &[Command] = &[
         local(("slots", 2, 0, "3.0.0", "", "Lists the runs of slots and their nodes."), Group::Cluster, cluster::slots),
     ]),
     container(("larder", -2, ADMIN, "7.4.0", "subcommand", "What only Larder knows."), Group::Cluster, introspect::help, &[
+        local(("cluster", 2, ADMIN, "7.4.0", "", "Returns what a server knows of the cluster that it is a member of, as JSON."), Group::Cluster, larder::cluster),
         local(("epoch", 3, ADMIN | FAST, "7.4.0", "epoch", "A coordinator that joined the cluster tells a node by which table the requests behind this are routed."), Group::Cluster, larder::epoch),
         help("help"),
+        local(("leave", 3, ADMIN, "7.4.0", "id", "Has a node of the cluster give its slots to others, and end."), Group::Cluster, larder::leave),
         row(("stats", -2, ADMIN | NO_MULTI, "7.4.0", "[JSON | TEXT] [section [section ...]]", "Returns what is known of a server, or of a cluster: traffic, hits, commands, prefixes, hot keys and more."), Group::Server, Keys::NONE, Route::LocalAndNodes(Merge::Report), Lock::None, larder::stats),
         local(("table", 4, ADMIN, "7.4.0", "hash coordinator", "A coordinator tells a node the hash of its slot table; the node refuses a second, different one."), Group::Cluster, larder::table),
     ]),

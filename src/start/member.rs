@@ -1,6 +1,6 @@
 //! How a server becomes a member of a cluster that forms itself, by the flags it was given or as part of `up`.
 
-use crate::cluster::{Local, NodeId, Order, Owner, Secret};
+use crate::cluster::{Local, Order, Owner, Secret};
 use crate::config::{Config, Id};
 use crate::membership::{ClusterKey, DataDir, Kind, Member, Settings};
 use crate::server::{Role, Running, Server};
@@ -33,6 +33,8 @@ pub(super) struct Part {
     local: Arc<Local>,
     orders: Receiver<Order>,
     fingerprint: String,
+    /// Whether people may want to join here.
+    is_told: bool,
 }
 
 impl Part {
@@ -86,7 +88,8 @@ impl Part {
         let member = Member::new(Settings { kind, key, join, control, data, is_new_cluster })?;
         let workers = (role == Role::Node).then_some(workers);
         let (local, orders) = Local::new(member.id(), address, secret, workers);
-        Ok(Some(Part { member, local, orders, fingerprint }))
+        let is_told = up.is_none_or(|up| !up.is_new && up.number == 0);
+        Ok(Some(Part { member, local, orders, fingerprint, is_told }))
     }
 
     /// Tells the server, before it listens.
@@ -96,17 +99,16 @@ impl Part {
 
     /// Takes part; answers where it listens for members.
     pub(super) fn begin(self, running: &mut Running) -> Result<SocketAddr> {
-        let id = self.local.id;
+        let (id, is_told) = (self.local.id, self.is_told);
         let (control, thread) =
             self.member.start(running.server.clone(), self.local, self.orders)?;
         running.adopt(thread);
-        tell_people(control, id, &self.fingerprint);
+        if is_told {
+            let fingerprint = &self.fingerprint;
+            println!("member {control}  id {id}, key fingerprint {fingerprint}");
+        }
         Ok(control)
     }
-}
-
-fn tell_people(control: SocketAddr, id: NodeId, fingerprint: &str) {
-    println!("member {control}  id {id}, key fingerprint {fingerprint}");
 }
 
 /// The directory that a member was given; in `up` each server has one of its own within it.

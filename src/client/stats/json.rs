@@ -8,7 +8,7 @@ pub(super) fn flat(value: &Value) -> String {
 }
 
 /// The value, indented.
-pub(super) fn pretty(value: &Value) -> String {
+pub(in super::super) fn pretty(value: &Value) -> String {
     let mut out = String::new();
     write(value, 0, &mut out);
     escaped(&out)
