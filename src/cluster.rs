@@ -22,8 +22,11 @@
 //! and serve them. Coordinators let requests wait meanwhile, for some ten milliseconds. Slots of a node that was not
 //! heard until its lease had surely ended go to others in one table.
 //!
-//! A coordinator's link says which table it goes by, and a node's refusal says the node's: who has the older one asks
-//! the authority at once, and the request is tried again.
+//! A coordinator's link says which table it goes by, before the first request that was routed by it; a node that has
+//! an older one asks the authority at once. A coordinator sends nothing for a slot before its owner has said that it
+//! serves by the table that gave it the slot, and a node that is to give slots up serves them on until all links go by
+//! the table that takes them. So nothing is refused for a move; where it is nevertheless (a link that was just being
+//! made, a coordinator that did not run), nothing was executed, and the client is told to try again (`TRYAGAIN`).
 //!
 //! # Why no read is stale
 //!

@@ -37,11 +37,13 @@
 //!
 //! Each depends only on those below it.
 //!
-//! - [`cli`] and `start`: `up | node | coordinator | client | stats`, and what goes wrong at start.
+//! - [`cli`] and `start`: `up | node | coordinator | cluster | client | stats`, and what goes wrong at start.
 //! - [`client`]: the interactive client, and the statistics for people.
 //! - [`metrics`]: what `--metrics` serves over HTTP: Prometheus's metrics, the report as JSON.
+//! - [`membership`]: a thread that finds the other members and talks to them. The only place with libp2p.
 //! - [`node`], [`coordinator`]: the two roles, as [`server::Service`]s.
-//! - [`cluster`]: slots, and which node owns which.
+//! - [`cluster`]: slots, and which node owns which: state machines, and [`cluster::Local`], where workers and membership
+//!   meet.
 //! - [`server`]: listener, workers, connections, sessions, drain.
 //! - [`command`]: the table, one row a command ([`command::COMMANDS`]), and the handlers by family.
 //! - [`stats`]: counters, latency histograms, what took long, INFO, reports.
@@ -89,7 +91,14 @@
 //!   was sent is never sent again.
 //! - **What decides in a cluster that forms itself is state machines** without I/O and clock, run in virtual time over
 //!   thousands of random histories with everything going wrong; taking any one rule out shows stale reads, or lost writes
-//!   ([`cluster`]). Not wired up yet.
+//!   ([`cluster`]). [`membership`] drives them in a thread of its own.
+//! - **A worker holds its fence for the time of a batch**: a mutex that nobody else wants, but who publishes another
+//!   fence. So when that is done, no request is under way that began under the old one ([`cluster::Fences`]).
+//! - **Slots move without a refusal**: a coordinator's links announce its table in order with the requests, requests for
+//!   a slot between two owners wait at the coordinator (`coordinator/waiting.rs`), and a node serves what it is to give up
+//!   until all links have announced the table that takes it.
+//! - **Keys know no slot**: a node that gave slots up walks through its keys, a few at a time, and removes those
+//!   (`store/sweep.rs`). A table a slot would make that quicker, and everything else slower.
 //! - **What can grow is bounded** (see [`config`]): requests and values by length, replies that a client does not take by
 //!   leaving its further requests unread, requests in flight by `pipeline-max`.
 //! - **What a client is sent unasked** (MONITOR) is pushed on its [`server::Client`], from whichever worker; its own

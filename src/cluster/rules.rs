@@ -18,7 +18,7 @@ pub const STALL_MS: u64 = 500;
 /// Joins and changes of capacity enter the table when there was none for so long
 pub const DEBOUNCE_MS: u64 = 1000;
 /// (if there are no nodes yet for so long), ...
-pub(super) const DEBOUNCE_FIRST_MS: u64 = 100;
+pub(super) const DEBOUNCE_FIRST_MS: u64 = 30;
 /// ... or the first one waits since so long.
 pub const DEBOUNCE_MAX_MS: u64 = 2000;
 /// Slots of members that live move in steps, one in so long at most.

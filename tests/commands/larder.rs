@@ -2,7 +2,7 @@
 
 use super::{Cx, Role, Value, bulk, cases, oracle};
 
-cases!(run_private: stats, stats_settings, epoch);
+cases!(run_private: stats, stats_settings, epoch, of_members);
 
 fn stats(cx: &mut Cx) {
     if oracle() {
@@ -85,4 +85,14 @@ fn epoch(cx: &mut Cx) {
         "AUTH larder-coordinator x",
         "WRONGPASS invalid username-password pair or user is disabled.",
     );
+}
+
+/// What members of a cluster answer is in `cluster`.
+fn of_members(cx: &mut Cx) {
+    if oracle() {
+        return;
+    }
+    let no_member = "ERR this server is in no cluster that forms itself";
+    cx.error("LARDER CLUSTER", no_member);
+    cx.error("LARDER LEAVE 00", no_member);
 }

@@ -44,7 +44,7 @@ fn shutdown_stops_its_own_role() {
 
 #[test]
 fn shutdown_of_up() {
-    let mut up = Server::up(&[]);
+    let mut up = Server::up(&["--fixed"]);
     let mut conn = up.conn();
     for number in 0..100 {
         assert_eq!(conn.cmd(&format!("SET key:{number} x")), Value::Simple("OK".into()));
@@ -72,6 +72,32 @@ fn shutdown_of_up() {
     assert!(conn.closed());
     assert_eq!(up.wait_exit(LIMIT).code(), Some(0));
     assert!(std::net::TcpStream::connect(&up.nodes[0]).is_err());
+}
+
+#[test]
+fn shutdown_of_a_node_of_up_moves_its_slots() {
+    let mut up = Server::up(&[]);
+    let mut conn = up.conn();
+    for number in 0..100 {
+        assert_eq!(conn.cmd(&format!("SET key:{number} x")), Value::Simple("OK".into()));
+    }
+    let mut node = Conn::tcp(&up.nodes[1]);
+    let moved = node.cmd("KEYS *").items().len();
+    assert!(moved > 0);
+    node.send("SHUTDOWN");
+    assert!(node.closed());
+    // All the time every key is served; those of the node are gone in the end.
+    let mut missing = 0;
+    wait_for("the slots of the node at others, and the node gone", LIMIT, || {
+        let replies = (0..100).map(|number| conn.cmd(&format!("GET key:{number}")));
+        let replies: Vec<Value> = replies.collect();
+        let served = |reply: &Value| *reply == Value::Null || *reply == Value::Bulk(b"x".to_vec());
+        assert!(replies.iter().all(served), "{replies:?}");
+        missing = replies.iter().filter(|&reply| *reply == Value::Null).count();
+        std::net::TcpStream::connect(&up.nodes[1]).is_err()
+    });
+    assert_eq!(missing, moved);
+    assert!(up.alive());
 }
 
 /// Connections that each have sent a batch of INCRs of their own counter.
