@@ -52,8 +52,8 @@ pub enum Kind {
     Node,
     /// It routes requests.
     Coordinator,
-    /// It routes requests, and decides on the table, since so many milliseconds after 1970.
-    Authority(u64),
+    /// It routes requests, and decides on the table.
+    Authority,
 }
 
 impl Kind {
@@ -64,23 +64,19 @@ impl Kind {
 
     /// What the text of [`fmt::Display`] says; none for what is not Larder.
     fn read(text: &str) -> Option<Self> {
-        let mut words = text.strip_prefix("larder ")?.split(' ');
-        match (words.next()?, words.next()) {
-            ("node", None) => Some(Kind::Node),
-            ("coordinator", None) => Some(Kind::Coordinator),
-            ("authority", Some(since)) => since.parse().ok().map(Kind::Authority),
-            _ => None,
-        }
+        [Kind::Node, Kind::Coordinator, Kind::Authority]
+            .into_iter()
+            .find(|kind| kind.to_string() == text)
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Kind::Node => f.write_str("larder node"),
-            Kind::Coordinator => f.write_str("larder coordinator"),
-            Kind::Authority(since) => write!(f, "larder authority {since}"),
-        }
+        f.write_str(match self {
+            Kind::Node => "larder node",
+            Kind::Coordinator => "larder coordinator",
+            Kind::Authority => "larder authority",
+        })
     }
 }
 
@@ -191,6 +187,8 @@ impl Member {
                     }
                 }
             });
+            // A name that is being resolved, or the like, need not be waited for.
+            runtime.shutdown_background();
         });
         let thread = thread.context("cannot start the membership's thread")?;
         let addr = wait.recv().map_err(|_| anyhow!("the membership's thread ended at once"))??;

@@ -41,7 +41,7 @@ use crate::resp::Args;
 use crate::stats::{Event, Events, Sample, SlowLog, Stats, WorkerStats};
 use crate::store::Store;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -99,6 +99,7 @@ pub struct Server {
     pub cluster: OnceLock<Arc<Local>>,
     addr: OnceLock<SocketAddr>,
     stopping: watch::Sender<bool>,
+    failed: AtomicBool,
 }
 
 impl Server {
@@ -126,6 +127,7 @@ impl Server {
             cluster: OnceLock::new(),
             addr: OnceLock::new(),
             stopping: watch::Sender::new(false),
+            failed: AtomicBool::new(false),
         })
     }
 
@@ -232,6 +234,17 @@ impl Server {
     pub fn stop(&self) {
         self.stopping.send_replace(true);
         self.clients.wake_all();
+    }
+
+    /// Stops, as it cannot do what it was started for.
+    pub fn fail(&self) {
+        self.failed.store(true, Relaxed);
+        self.stop();
+    }
+
+    /// Whether it stopped because it cannot do what it was started for.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Relaxed)
     }
 
     /// Whether it is stopping.

@@ -39,8 +39,7 @@ pub(crate) fn run(role: &str, matches: &ArgMatches) -> Result<ExitCode> {
         _ => (start_coordinator_alone(matches)?, Vec::new()),
     };
     println!("Ready. Stop with Ctrl-C, SIGTERM or SHUTDOWN.");
-    signals.wait(main, others);
-    Ok(ExitCode::SUCCESS)
+    Ok(if signals.wait(main, others) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// An argument, empty if it was not given.
@@ -377,7 +376,8 @@ impl Signals {
 
     /// Runs until a signal comes or the main server stops, then stops everything. A node of a cluster gives its slots to
     /// others first; another signal ends that.
-    fn wait(mut self, main: Running, others: Vec<Running>) {
+    /// Answers whether all went well.
+    fn wait(mut self, main: Running, others: Vec<Running>) -> bool {
         self.runtime.block_on(async {
             let mut is_leaving = false;
             loop {
@@ -393,12 +393,13 @@ impl Signals {
             }
         });
         // The coordinator first: what is in flight still needs the nodes.
-        main.server.stop();
-        main.join();
-        for running in others {
+        let mut is_well = true;
+        for running in std::iter::once(main).chain(others) {
             running.server.stop();
+            is_well &= !running.server.has_failed();
             running.join();
         }
         tracing::info!("stopped");
+        is_well
     }
 }

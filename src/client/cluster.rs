@@ -75,7 +75,11 @@ fn lines(overview: &Overview, nodes: &[NodeReport], width: usize) -> Vec<Line> {
     let mut changes = Vec::new();
     for (count, what) in [
         (status.joining, "joining"),
-        (status.members.iter().filter(|member| member.is_leaving).count() as u16, "leaving"),
+        (
+            status.members.iter().filter(|member| member.is_leaving && member.is_connected).count()
+                as u16,
+            "leaving",
+        ),
         (overview.down.len() as u16, "down"),
     ] {
         if count > 0 {

@@ -11,6 +11,7 @@ mod tests;
 
 pub use file::{Conflict, Decision, FileAuthority, TableAuthority};
 
+use super::NODES_MAX;
 use super::message::{Grant, Heartbeat, Role};
 use super::rules::{
     DEBOUNCE_FIRST_MS, DEBOUNCE_MAX_MS, DEBOUNCE_MS, FORGET_MS, LEASE_MS, MARGIN_MS, PEERS_MAX,
@@ -127,6 +128,7 @@ impl<T: TableAuthority> Authority<T> {
                 sent_ms: 0,
                 epoch: 0,
                 seen: 0,
+                sweeping: false,
                 leaving: false,
             };
             (member.id, Peer::new(heartbeat, heard_ms, begin_ms))
@@ -194,7 +196,11 @@ impl<T: TableAuthority> Authority<T> {
     /// Somebody's connection was closed: it is down, but what it serves it may serve on until its lease ends.
     pub fn closed(&mut self, now_ms: u64, id: NodeId) -> Vec<Action> {
         self.catch_up(now_ms);
-        if let Some(peer) = self.peers.get_mut(&id) {
+        let has_left = self.has_left(id, now_ms);
+        if has_left && self.releases.iter().all(|release| release.from != id) {
+            // It gave everything up, and went.
+            self.peers.remove(&id);
+        } else if let Some(peer) = self.peers.get_mut(&id) {
             peer.is_connected = false;
         }
         self.run(now_ms, true)
@@ -341,18 +347,25 @@ impl<T: TableAuthority> Authority<T> {
     fn joining(&self, now_ms: u64) -> Vec<Member> {
         let table = self.decider.table();
         let differs = |peer: &&Peer| {
-            let Heartbeat { id, role, leaving, boot, .. } = peer.heartbeat;
+            let Heartbeat { id, role, leaving, sweeping, boot, .. } = peer.heartbeat;
             let known = table.number(id).and_then(|number| table.members.get(&number));
-            let is_node = role == Role::Node && boot > 0 && !leaving && !peer.is_down(now_ms);
-            is_node && known != Some(&peer.member())
+            let is_node = role == Role::Node && boot > 0 && !peer.is_down(now_ms);
+            let is_able = !leaving && (known.is_some() || !sweeping);
+            is_node && is_able && known != Some(&peer.member())
         };
         let joining: Vec<&Peer> = self.peers.values().filter(differs).collect();
         let first = joining.iter().map(|peer| peer.changed_ms).min().unwrap_or(0);
         let last = joining.iter().map(|peer| peer.changed_ms).max().unwrap_or(0);
         // The first nodes of a cluster have nothing to lose by a step too many.
         let quiet_ms = if table.members.is_empty() { DEBOUNCE_FIRST_MS } else { DEBOUNCE_MS };
+        // A table has no more of them.
+        let room = NODES_MAX.saturating_sub(table.members.len());
         let is_time = now_ms >= (last + quiet_ms).min(first + DEBOUNCE_MAX_MS);
-        if is_time { joining.into_iter().map(Peer::member).collect() } else { Vec::new() }
+        if is_time {
+            joining.into_iter().take(room).map(Peer::member).collect()
+        } else {
+            Vec::new()
+        }
     }
 
     /// A table is in force: tells whom it gives or takes slots, and all coordinators.

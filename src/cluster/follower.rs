@@ -124,6 +124,7 @@ impl Follower {
             sent_ms: now_ms,
             epoch: self.table.epoch,
             seen: self.seen,
+            sweeping: false,
             leaving: false,
         })
     }
@@ -151,6 +152,11 @@ impl Follower {
         {
             self.table = table;
             self.closed.retain(|&id| self.table.number(id).is_some());
+            if self.heard.len() >= PEERS_MAX / 2 {
+                // Who is neither a member nor going to be one soon: those whose last heartbeat came under an old table.
+                let table = &self.table;
+                self.heard.retain(|&id, _| table.number(id).is_some());
+            }
             is_new = true;
         }
         is_new

@@ -53,6 +53,7 @@ pub struct Lease {
     beat: u64,
     sent_ms: u64,
     next_ms: u64,
+    sweeping: bool,
     leaving: bool,
 }
 
@@ -75,6 +76,7 @@ impl Lease {
             beat: 0,
             sent_ms: 0,
             next_ms: now_ms,
+            sweeping: false,
             leaving: false,
         }
     }
@@ -112,6 +114,7 @@ impl Lease {
             sent_ms: now_ms,
             epoch: self.settled,
             seen: self.seen,
+            sweeping: self.sweeping,
             leaving: self.leaving,
         })]
     }
@@ -131,6 +134,12 @@ impl Lease {
     pub fn resize(&mut self, now_ms: u64, capacity: u64) -> Vec<Action> {
         self.capacity = capacity;
         self.hurry(now_ms)
+    }
+
+    /// Notes whether keys of slots that were lost are still being removed.
+    pub fn set_sweeping(&mut self, now_ms: u64, sweeping: bool) -> Vec<Action> {
+        let is_same = std::mem::replace(&mut self.sweeping, sweeping) == sweeping;
+        if is_same { Vec::new() } else { self.hurry(now_ms) }
     }
 
     /// Asks for the node's slots to be given to others; [`Action::Left`] follows.

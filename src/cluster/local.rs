@@ -8,6 +8,7 @@ use super::table::{Epoch, Member, NodeId, Table};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use subtle::ConstantTimeEq;
 use tokio::sync::{Notify, mpsc, watch};
@@ -164,6 +165,8 @@ pub struct Local {
     /// The connections of coordinators to this node, by the client's number, and the table that each goes by.
     links: Mutex<BTreeMap<u64, Epoch>>,
     link_changed: Notify,
+    /// The newest table that a link named.
+    linked: AtomicU64,
 }
 
 impl Local {
@@ -185,6 +188,7 @@ impl Local {
             orders,
             links: Mutex::default(),
             link_changed: Notify::new(),
+            linked: AtomicU64::new(0),
         };
         (Arc::new(local), arriving)
     }
@@ -203,7 +207,15 @@ impl Local {
     pub fn announce(&self, client: u64, epoch: Epoch) {
         self.links().insert(client, epoch);
         self.link_changed.notify_one();
-        self.order(Order::Linked(epoch));
+        // Once for all links that name it.
+        if self.linked.fetch_max(epoch, Relaxed) < epoch {
+            self.order(Order::Linked(epoch));
+        }
+    }
+
+    /// The table that a coordinator's link goes by.
+    pub fn announced(&self, client: u64) -> Option<Epoch> {
+        self.links().get(&client).copied()
     }
 
     /// A connection is gone.

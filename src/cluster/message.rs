@@ -34,6 +34,8 @@ pub struct Heartbeat {
     pub epoch: Epoch,
     /// The newest table that it has heard of.
     pub seen: Epoch,
+    /// It still removes keys of slots that it lost: it had better get none for now.
+    pub sweeping: bool,
     /// It wants to go, and asks for its slots to be given to others first.
     pub leaving: bool,
 }

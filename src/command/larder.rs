@@ -90,6 +90,9 @@ pub(super) fn leave(
     if cx.server.role == Role::Node && id != local.id {
         return Err(Error::new("ERR a node can send itself away only: ask a coordinator"));
     }
+    if view.down.contains(&id) {
+        return Err(Error::new("ERR that node is down: its slots go to others by themselves"));
+    }
     if !local.order(Order::Leave(id)) {
         return Err(Error::new("ERR too much is asked of this member already"));
     }

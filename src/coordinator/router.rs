@@ -92,6 +92,10 @@ impl Router {
         let table = routes.table();
         let place = |slot| self.place(&routes, slot);
         let all = matches!(found.row.route, Route::AllNodes(_) | Route::Cursor);
+        // What is about all keys comes after what waits for some of them.
+        if all && self.waiting.has_any() {
+            return Err(Stop::Wait);
+        }
         let planned = match found.row.route {
             Route::Local | Route::Transaction => return Ok(Planned::Here(own.clone())),
             Route::OneSlot => {

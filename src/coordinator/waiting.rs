@@ -76,6 +76,11 @@ impl Waiting {
         !queue.requests.is_empty() && queue.held.contains(&slot)
     }
 
+    /// Whether any request waits.
+    pub(super) fn has_any(&self) -> bool {
+        !self.queue.borrow().requests.is_empty()
+    }
+
     /// Has a request wait behind the others.
     pub(super) fn push(&self, caller: Caller, work: Work) {
         let queue = &mut *self.queue.borrow_mut();

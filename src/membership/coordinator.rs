@@ -6,7 +6,7 @@ use super::wire::{Answer, Request};
 use super::{DataDir, Kind, Settings};
 use crate::cluster::{
     Authority, AuthorityAction, Epoch, FileAuthority, Follower, Grant, Heartbeat, Identity, Local,
-    NodeId, Order, STEP_SLOTS, SlotTable, Status, TICK_MS, Table, View, now_ms,
+    NodeId, Order, STEP_SLOTS, SlotTable, Status, TICK_MS, Table, TableAuthority, View, now_ms,
 };
 use crate::server::Server;
 use libp2p::request_response::ResponseChannel;
@@ -52,7 +52,8 @@ impl Driver {
     ) -> Self {
         let now = now_ms();
         let decides = match settings.kind {
-            Kind::Authority(since) => {
+            Kind::Authority => {
+                let since = crate::server::now_us() / 1000;
                 let file = FileAuthority::new(table, fastrand::u64(..));
                 let new = if settings.is_new_cluster {
                     Authority::of_new_cluster
@@ -104,6 +105,10 @@ impl Driver {
                 () = server.stopped() => {}
             }
         }
+        // What is being written is to be whole.
+        if let Some(writing) = self.decides.and_then(|decides| decides.writing) {
+            drop(writing.await);
+        }
     }
 
     fn is_writing(&self) -> bool {
@@ -140,10 +145,12 @@ impl Driver {
             Event::Asked(id, Request::Heartbeat(heartbeat), channel) => {
                 self.heartbeat(id, heartbeat, channel);
             }
-            Event::Asked(_, request, channel) => {
+            Event::Asked(id, request, channel) => {
                 self.network.answer(channel, Answer::Noted);
-                if let Request::News(epoch) = request {
-                    self.news(epoch);
+                match request {
+                    Request::News(epoch) => self.news(epoch),
+                    Request::Rival(has_table, since) => self.rival(id, has_table, since),
+                    Request::Heartbeat(_) | Request::Leave => {}
                 }
             }
             Event::Answered(_, Answer::Grant(grant, status)) => {
@@ -155,7 +162,11 @@ impl Driver {
                 self.note_coordinators();
                 self.news(0);
             }
-            Event::Rival(id, since) => self.rival(id, since),
+            Event::Rival(id) => {
+                if let Some((has_table, since)) = self.rank() {
+                    self.network.ask(id, Request::Rival(has_table, since));
+                }
+            }
             Event::Closed(id) => {
                 if self.follower.closed(id) {
                     tracing::warn!(node = %id, "the connection of a node is closed: its keys answer errors");
@@ -179,7 +190,10 @@ impl Driver {
             }
             return;
         };
-        decides.channels.insert(id, channel);
+        if let Some(unanswered) = decides.channels.insert(id, channel) {
+            // No lease yet; but who hears nothing at all takes the connection for dead.
+            self.network.answer(unanswered, Answer::Noted);
+        }
         let actions = decides.authority.heartbeat(now_ms(), heartbeat);
         self.act(actions);
         if is_news {
@@ -265,18 +279,30 @@ impl Driver {
             }));
     }
 
-    /// Two that decide would give the same slot to two nodes: the younger one ends that.
-    fn rival(&mut self, id: NodeId, since: u64) {
+    /// Whether it has decided on a table that holds, and since when it decides, if it does.
+    fn rank(&mut self) -> Option<(bool, u64)> {
+        let decides = self.decides.as_mut()?;
+        let holds = decides.authority.refused().is_none();
+        let has_table = decides.authority.decider().table().epoch > 0;
+        Some((holds && has_table, decides.since))
+    }
+
+    /// Two that decide would give the same slot to two nodes: one that has no table yet, or else the younger one, ends.
+    fn rival(&mut self, id: NodeId, has_table: bool, since: u64) {
         let own = self.local.id;
-        let Some(decides) = &mut self.decides else { return };
-        if (decides.since, own) > (since, id) && decides.authority.refused().is_none() {
-            decides.authority.stand_down(id);
-            tracing::error!(
-                member = %id,
-                "another coordinator decides on the slot table already, so this one serves nobody: start it with --join \
-                 and without --authority, and with another --data-dir"
-            );
+        let Some((have, mine)) = self.rank() else { return };
+        if (!have, mine, own) < (!has_table, since, id) {
+            return self.network.ask(id, Request::Rival(have, mine));
         }
+        if let Some(decides) = &mut self.decides {
+            decides.authority.stand_down(id);
+        }
+        tracing::error!(
+            member = %id,
+            "another coordinator decides on the slot table already, so this one ends: start it with --join and without \
+             --authority, and with another --data-dir"
+        );
+        self.server.fail();
     }
 
     /// Gives the workers the routes, and people the view, if they changed.

@@ -6,6 +6,8 @@ use super::wire::{Answer, Request, is_credible, node_id};
 use super::{Kind, Settings};
 use crate::cluster::NodeId;
 use anyhow::{Context, Result, anyhow};
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::ConnectedPoint;
 use libp2p::futures::StreamExt;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
@@ -33,6 +35,11 @@ const PROVIDED_FOR: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(20);
 /// The longest wait for an answer: what comes later is of no use.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// A coordinator that answered nothing for so long is not there any more, whatever the connection says.
+const MUTE: Duration = Duration::from_secs(3);
+/// Connections from others: of all together while they shake hands, and of one member.
+const SHAKING_MAX: u32 = 256;
+const OF_ONE_MAX: u32 = 8;
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Refused connections are spoken of once in so long.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -44,6 +51,7 @@ struct Behaviour {
     kad: kad::Behaviour<kad::store::MemoryStore>,
     identify: identify::Behaviour,
     talk: cbor::Behaviour<Request, Answer>,
+    limits: connection_limits::Behaviour,
 }
 
 /// What happens on the network.
@@ -54,8 +62,8 @@ pub(super) enum Event {
     Answered(NodeId, Answer),
     /// A coordinator can be spoken to from now on.
     Coordinator(NodeId),
-    /// Another process decides on tables, since so many milliseconds after 1970.
-    Rival(NodeId, u64),
+    /// Another process decides on tables.
+    Rival(NodeId),
     /// The last connection to somebody is closed.
     Closed(NodeId),
 }
@@ -64,6 +72,10 @@ pub(super) enum Event {
 struct Contact {
     peer: PeerId,
     kind: Option<Kind>,
+    /// When it last said anything.
+    heard: Instant,
+    /// Where it was dialled, if it was.
+    dialled: Vec<SocketAddr>,
 }
 
 /// A member's network.
@@ -76,6 +88,8 @@ pub(super) struct Network {
     fingerprint: String,
     provided: Option<Instant>,
     complained: Option<Instant>,
+    /// When it last looked who does not answer.
+    looked: Instant,
 }
 
 impl Network {
@@ -123,6 +137,7 @@ impl Network {
             fingerprint: settings.key.fingerprint(),
             provided: None,
             complained: None,
+            looked: Instant::now(),
         })
     }
 
@@ -168,6 +183,7 @@ impl Network {
 
     /// Asks all coordinators.
     pub(super) fn ask_coordinators(&mut self, request: &Request) {
+        self.hang_up();
         for id in self.coordinators() {
             self.ask(id, request.clone());
         }
@@ -190,7 +206,8 @@ impl Network {
                         return event;
                     }
                 }
-                () = tokio::time::sleep(pause) => self.seek_others().await,
+                found = self.seek.resolved() => self.dial_all(found),
+                () = tokio::time::sleep(pause) => self.seek_others(),
             }
         }
     }
@@ -209,32 +226,44 @@ impl Network {
     }
 
     /// Does what it is time for: dials those who might know more, or looks coordinators up.
-    async fn seek_others(&mut self) {
+    fn seek_others(&mut self) {
         let has_coordinator = !self.coordinators().is_empty();
-        let due = self.seek.due(!self.contacts.is_empty(), has_coordinator).await;
-        for address in due.addresses {
-            let dial = DialOpts::unknown_peer_id().address(multiaddr(address)).build();
-            drop(self.swarm.dial(dial));
-        }
-        for (peer, addresses) in due.peers {
-            self.dial(peer, addresses);
-        }
-        if due.look_up {
+        let addresses = self.seek.due(has_coordinator);
+        self.dial_all(addresses);
+        if !self.contacts.is_empty() {
             self.swarm.behaviour_mut().kad.get_providers(key());
         }
     }
 
-    fn dial(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
-        if peer == *self.swarm.local_peer_id() {
-            return;
+    /// Dials addresses that nobody is connected at, whoever listens there.
+    fn dial_all(&mut self, addresses: Vec<SocketAddr>) {
+        for address in addresses {
+            let is_there = |contact: &Contact| contact.dialled.contains(&address);
+            if !self.contacts.values().any(is_there) {
+                let dial = DialOpts::unknown_peer_id().address(multiaddr(address)).build();
+                // What fails at once will be tried again.
+                drop(self.swarm.dial(dial));
+            }
         }
-        let dial = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
-            .addresses(addresses)
-            .extend_addresses_through_behaviour()
-            .build();
-        // It is connected already, or cannot be: it will be tried again.
-        drop(self.swarm.dial(dial));
+    }
+
+    /// Closes the connections to coordinators that answer nothing: after a cut the system would take minutes to notice.
+    fn hang_up(&mut self) {
+        let asleep = std::mem::replace(&mut self.looked, Instant::now()).elapsed() >= MUTE / 2;
+        if asleep {
+            // It was this process that did not run.
+            self.contacts.values_mut().for_each(|contact| contact.heard = Instant::now());
+        }
+        let is_mute = |contact: &&Contact| {
+            contact.kind.is_some_and(Kind::coordinates) && contact.heard.elapsed() >= MUTE
+        };
+        let mute: Vec<PeerId> =
+            self.contacts.values().filter(is_mute).map(|contact| contact.peer).collect();
+        for peer in mute {
+            if self.swarm.disconnect_peer_id(peer).is_ok() {
+                tracing::warn!(member = %node_id(&peer), "a coordinator answers nothing: connecting anew");
+            }
+        }
     }
 
     fn take(&mut self, event: SwarmEvent<BehaviourEvent>) -> Option<Event> {
@@ -245,9 +274,17 @@ impl Network {
                 self.take_kad(event);
                 None
             }
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                let contact = Contact { peer: peer_id, kind: None };
-                self.contacts.entry(node_id(&peer_id)).or_insert(contact);
+            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
+                let new = Contact {
+                    peer: peer_id,
+                    kind: None,
+                    heard: Instant::now(),
+                    dialled: Vec::new(),
+                };
+                let contact = self.contacts.entry(node_id(&peer_id)).or_insert(new);
+                if let ConnectedPoint::Dialer { address, .. } = endpoint {
+                    contact.dialled.extend(socket_addr(&address));
+                }
                 None
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
@@ -271,7 +308,7 @@ impl Network {
                 if !matches!(error, ListenError::Aborted) =>
             {
                 let text = "a connection of another member failed";
-                self.complain(send_back_addr.to_string(), error.to_string(), text);
+                self.complain(send_back_addr.to_string(), in_words(&error), text);
                 None
             }
             _ => None,
@@ -301,6 +338,9 @@ impl Network {
     fn take_talk(&mut self, event: request_response::Event<Request, Answer>) -> Option<Event> {
         let request_response::Event::Message { peer, message, .. } = event else { return None };
         let id = node_id(&peer);
+        if let Some(contact) = self.contacts.get_mut(&id) {
+            contact.heard = Instant::now();
+        }
         match message {
             request_response::Message::Request { request, channel, .. } => {
                 if matches!(&request, Request::Heartbeat(heartbeat) if !is_credible(&peer, heartbeat))
@@ -327,11 +367,9 @@ impl Network {
         let id = node_id(&peer_id);
         let contact = self.contacts.get_mut(&id)?;
         let before = contact.kind.replace(kind);
-        self.seek.found(peer_id, kind, info.listen_addrs);
+        self.seek.found(peer_id, kind, &info.listen_addrs);
         match kind {
-            Kind::Authority(since) if matches!(self.kind, Kind::Authority(_)) => {
-                Some(Event::Rival(id, since))
-            }
+            Kind::Authority if self.kind == Kind::Authority => Some(Event::Rival(id)),
             kind if kind.coordinates() && before.is_none() => Some(Event::Coordinator(id)),
             _ => None,
         }
@@ -346,10 +384,23 @@ impl Network {
         {
             // At once: the query still knows their addresses.
             for peer in providers {
-                self.dial(peer, Vec::new());
+                let dial = DialOpts::peer_id(peer)
+                    .condition(PeerCondition::DisconnectedAndNotDialing)
+                    .build();
+                // It is connected already, or is this member itself.
+                drop(self.swarm.dial(dial));
             }
         }
     }
+}
+
+/// An error with all its causes: the outer ones say little.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut words: Vec<String> =
+        causes.map(ToString::to_string).filter(|text| !text.is_empty()).collect();
+    words.dedup();
+    words.join(": ")
 }
 
 fn behaviour(pair: &Keypair, kind: Kind) -> Behaviour {
@@ -366,11 +417,15 @@ fn behaviour(pair: &Keypair, kind: Kind) -> Behaviour {
     let store = kad::store::MemoryStore::with_config(peer, store);
     let identify = identify::Config::new(IDENTIFY.to_owned(), pair.public())
         .with_agent_version(kind.to_string());
+    let limits = ConnectionLimits::default()
+        .with_max_pending_incoming(Some(SHAKING_MAX))
+        .with_max_established_per_peer(Some(OF_ONE_MAX));
     let talk = request_response::Config::default().with_request_timeout(ANSWER_TIMEOUT);
     Behaviour {
         kad: kad::Behaviour::with_config(peer, store, config),
         identify: identify::Behaviour::new(identify),
         talk: cbor::Behaviour::new([(StreamProtocol::new(TALK), ProtocolSupport::Full)], talk),
+        limits: connection_limits::Behaviour::new(limits),
     }
 }
 

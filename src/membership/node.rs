@@ -20,6 +20,8 @@ use tokio::time::sleep;
 
 /// How long slots that are to be given up are served on, at most, while links of coordinators still go by an older table.
 pub const LINKS_MS: u64 = 300;
+/// ... but not until the lease is nearer its end than this.
+const LINKS_BEFORE_END_MS: u64 = 50;
 /// How long a node that is to end waits at most for its slots to be given to others.
 pub const LEAVE_MS: u64 = 15_000;
 
@@ -119,7 +121,7 @@ impl Driver {
                 let actions = match request {
                     Request::News(epoch) => self.lease.news(now, epoch),
                     Request::Leave => self.leave(),
-                    Request::Heartbeat(_) => Vec::new(),
+                    Request::Heartbeat(_) | Request::Rival(..) => Vec::new(),
                 };
                 self.network.answer(channel, Answer::Noted);
                 actions
@@ -130,7 +132,7 @@ impl Driver {
                 self.note_coordinators();
                 self.lease.news(now, 0)
             }
-            Event::Closed(_) | Event::Answered(..) | Event::Rival(..) => Vec::new(),
+            Event::Closed(_) | Event::Answered(..) | Event::Rival(_) => Vec::new(),
         };
         self.act(actions);
     }
@@ -181,7 +183,10 @@ impl Driver {
                 }
                 NodeAction::Publish(fence) => {
                     if self.last.has_more_than(&fence) {
-                        self.steps.push_back(Step::Links(fence.epoch(), now_ms() + LINKS_MS));
+                        // The fence in force is prolonged no more: what it lets through must not end with it.
+                        let end = self.last.until_ms().saturating_sub(LINKS_BEFORE_END_MS);
+                        let deadline = (now_ms() + LINKS_MS).min(end);
+                        self.steps.push_back(Step::Links(fence.epoch(), deadline));
                     }
                     self.last = fence.clone();
                     self.steps.push_back(Step::Publish(fence));
@@ -209,6 +214,10 @@ impl Driver {
             tracing::warn!(
                 "leaving though the cluster has not taken over all slots: their keys are lost"
             );
+            self.server.stop();
+        }
+        if self.leave_by_ms.is_some() && !self.lease.fence().holds(now) {
+            tracing::warn!("leaving without a lease: nobody can be asked to take over the slots");
             self.server.stop();
         }
         while let Some(step) = self.steps.front() {
@@ -241,6 +250,8 @@ impl Driver {
             }
             self.steps.pop_front();
         }
+        let actions = self.lease.set_sweeping(now, !self.dirty.is_empty());
+        self.act(actions);
         if self.sweep.is_none() && !self.dirty.is_empty() {
             let (slots, store) = (self.dirty.clone(), self.store.clone());
             self.sweep = Some(spawn_blocking(move || {

@@ -1,5 +1,5 @@
-//! Whom to look for next, and when: the members named by `--join` until one answers, coordinators that were known and are
-//! gone, and, by Kademlia, those that are not known yet.
+//! Whom to look for next, and when: while there is no coordinator, the members named by `--join`, and always the
+//! coordinators that were known and are gone. Those that are not known yet Kademlia finds.
 
 use super::Kind;
 use super::network::socket_addr;
@@ -8,39 +8,33 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::net::lookup_host;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Pauses between attempts, doubled from the least to the most, with jitter.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How often a member that has a coordinator looks whether there are more.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// A coordinator that was not seen for so long is looked for no more.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// A coordinator that was not seen for so long, while others were, is looked for no more.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 /// The longest that a name may take to be resolved.
-const RESOLVE: Duration = Duration::from_secs(1);
-
-/// What it is time for.
-#[derive(Default)]
-pub(super) struct Due {
-    /// Dial these.
-    pub(super) addresses: Vec<SocketAddr>,
-    /// Dial these, whose names are known.
-    pub(super) peers: Vec<(PeerId, Vec<Multiaddr>)>,
-    /// Look coordinators up in the DHT.
-    pub(super) look_up: bool,
-}
+const RESOLVE: Duration = Duration::from_secs(5);
+/// Resolved names that may wait.
+const RESOLVED_MAX: usize = 16;
 
 struct Coordinator {
-    addresses: Vec<Multiaddr>,
+    addresses: Vec<SocketAddr>,
     /// Since when there is no connection.
     lost: Option<Instant>,
 }
 
 /// The state of a search that never ends, but for its pace.
 pub(super) struct Seek {
-    /// As on the command line, and as noted at the end of the last life.
+    /// As on the command line, and as noted at the end of the last life; and whether it is being resolved.
     named: Vec<String>,
+    resolving: Vec<String>,
+    results: (mpsc::Sender<(String, Vec<SocketAddr>)>, mpsc::Receiver<(String, Vec<SocketAddr>)>),
     coordinators: BTreeMap<PeerId, Coordinator>,
     pause: Duration,
     next: Instant,
@@ -53,6 +47,8 @@ impl Seek {
         named.extend(known);
         Seek {
             named,
+            resolving: Vec::new(),
+            results: mpsc::channel(RESOLVED_MAX),
             coordinators: BTreeMap::new(),
             pause: PAUSE_MIN,
             next: Instant::now(),
@@ -65,34 +61,70 @@ impl Seek {
         self.next.saturating_duration_since(Instant::now())
     }
 
-    /// What it is time for, given whether anybody is connected, and any coordinator.
-    pub(super) async fn due(&mut self, has_anybody: bool, has_coordinator: bool) -> Due {
-        let mut due = Due::default();
-        if !has_anybody {
-            for name in &self.named {
-                match timeout(RESOLVE, lookup_host(name)).await {
-                    Ok(Ok(found)) => due.addresses.extend(found),
-                    Ok(Err(error)) => tracing::warn!(name, %error, "cannot make out an address"),
-                    Err(_) => tracing::warn!(name, "a name was not resolved in time"),
+    /// The addresses to dial now, given whether any coordinator is connected; those of names come by [`Seek::resolved`].
+    pub(super) fn due(&mut self, has_coordinator: bool) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        if !has_coordinator {
+            for name in self.named.clone() {
+                match name.parse() {
+                    Ok(address) => addresses.push(address),
+                    Err(_) => self.resolve(name),
                 }
             }
         }
-        self.coordinators
-            .retain(|_, known| known.lost.is_none_or(|since| since.elapsed() < FORGOTTEN));
-        let lost = self.coordinators.iter().filter(|(_, known)| known.lost.is_some());
-        due.peers = lost.map(|(&peer, known)| (peer, known.addresses.clone())).collect();
-        due.look_up = has_anybody;
+        self.coordinators.retain(|_, known| {
+            !has_coordinator || known.lost.is_none_or(|since| since.elapsed() < FORGOTTEN)
+        });
+        let lost = self.coordinators.values().filter(|known| known.lost.is_some());
+        let lost: Vec<SocketAddr> = lost.flat_map(|known| known.addresses.clone()).collect();
         // The first coordinator may have nobody to look for.
-        let is_settled = (has_coordinator || (self.is_coordinator && self.named.is_empty()))
-            && due.peers.is_empty();
+        let has_all = has_coordinator || (self.is_coordinator && self.named.is_empty());
+        let is_settled = has_all && lost.is_empty();
         self.pause = if is_settled { LOOK_AGAIN } else { (2 * self.pause).min(PAUSE_MAX) };
         self.next = Instant::now() + self.pause.mul_f64(0.5 + fastrand::f64());
-        due
+        addresses.extend(lost);
+        addresses
+    }
+
+    /// Resolves a name beside everything else, which may take long.
+    fn resolve(&mut self, name: String) {
+        if self.resolving.contains(&name) {
+            return;
+        }
+        self.resolving.push(name.clone());
+        let results = self.results.0.clone();
+        tokio::spawn(async move {
+            let found = match timeout(RESOLVE, lookup_host(&name)).await {
+                Ok(Ok(found)) => found.collect(),
+                Ok(Err(error)) => {
+                    tracing::warn!(name, %error, "cannot make out an address");
+                    Vec::new()
+                }
+                Err(_) => {
+                    tracing::warn!(name, "a name was not resolved in time");
+                    Vec::new()
+                }
+            };
+            // Who asked may have ended meanwhile.
+            drop(results.send((name, found)).await);
+        });
+    }
+
+    /// The addresses of a name, when they are known.
+    pub(super) async fn resolved(&mut self) -> Vec<SocketAddr> {
+        match self.results.1.recv().await {
+            Some((name, found)) => {
+                self.resolving.retain(|other| *other != name);
+                found
+            }
+            None => std::future::pending().await,
+        }
     }
 
     /// Somebody is connected and said what it is.
-    pub(super) fn found(&mut self, peer: PeerId, kind: Kind, addresses: Vec<Multiaddr>) {
+    pub(super) fn found(&mut self, peer: PeerId, kind: Kind, addresses: &[Multiaddr]) {
         if kind.coordinates() {
+            let addresses = addresses.iter().filter_map(socket_addr).collect();
             self.coordinators.insert(peer, Coordinator { addresses, lost: None });
         } else if self.coordinators.values().all(|known| known.lost.is_some()) {
             // It may know one.
@@ -116,6 +148,6 @@ impl Seek {
     /// The addresses of the coordinators that were seen.
     pub(super) fn coordinators(&self) -> Vec<String> {
         let addresses = self.coordinators.values().flat_map(|known| &known.addresses);
-        addresses.filter_map(socket_addr).map(|addr| addr.to_string()).collect()
+        addresses.map(SocketAddr::to_string).collect()
     }
 }

@@ -15,6 +15,9 @@ pub(super) enum Request {
     Heartbeat(Heartbeat),
     /// By the authority: there is a table of this epoch, or another change, to be had for a heartbeat.
     News(Epoch),
+    /// By one that decides on tables, of another that does: whether it has decided on any, and since when it decides, in
+    /// milliseconds since 1970.
+    Rival(bool, u64),
     /// By a coordinator: give your slots to others, and end.
     Leave,
 }

@@ -1,6 +1,6 @@
 //! A node as a member of a cluster that forms itself: each batch of requests goes by the worker's fence.
 
-use crate::cluster::{Entered, Fences, Local, Refusal, slot_of};
+use crate::cluster::{Entered, Fences, Local, Refusal, now_ms, slot_of};
 use crate::command::{Found, flag};
 use crate::resp::{Args, Error};
 use crate::server::Session;
@@ -58,6 +58,10 @@ impl Member {
         args: Args<'_>,
     ) -> Result<(), Error> {
         if found.row.keys.is_none() {
+            let is_of_all_keys = found.row.flags & (flag::WRITE | flag::READONLY) != 0;
+            if is_of_all_keys && session.is_internal() {
+                self.check_link(session, found.row.has(flag::WRITE))?;
+            }
             if !found.row.has(flag::FAST) {
                 pass.leave();
             }
@@ -113,6 +117,21 @@ impl Member {
         match refused {
             Some((slot, why)) => Err(self.refusal(session, slot, why)),
             None => Ok(first.is_some()),
+        }
+    }
+
+    /// Whether a coordinator may ask for all keys here. To flush them, what it believes to be all nodes must be so: else
+    /// what another coordinator has just written to a new one would still be there.
+    fn check_link(&self, session: &Session, is_flush: bool) -> Result<(), Error> {
+        let Some(fences) = &self.local.fences else { return Ok(()) };
+        let fence = fences.current();
+        if !fence.holds(now_ms()) {
+            return Err(NO_LEASE);
+        }
+        match self.local.announced(session.client.id) {
+            _ if !is_flush => Ok(()),
+            Some(epoch) if epoch >= fence.epoch() => Ok(()),
+            _ => Err(Error::new("TRYAGAIN The slot table has just changed; nothing was executed")),
         }
     }
 

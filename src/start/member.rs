@@ -56,8 +56,27 @@ impl Part {
                 "--join needs the key of that cluster: --cluster-key-file FILE (`larder cluster keygen` makes one, for all \
                  members)"
             ),
-            None => return Ok(None),
+            None => {
+                for id in [Id::ClusterAddr, Id::ClusterAnnounce, Id::DataDir] {
+                    if !config.text(id).is_empty() {
+                        let name = crate::config::PARAMS[id as usize].name;
+                        bail!(
+                            "--{name} is for members of a cluster: --cluster-key-file FILE is missing"
+                        );
+                    }
+                }
+                return Ok(None);
+            }
         };
+        if up.is_some_and(|up| up.is_new && up.join.is_none()) && !join.is_empty() {
+            bail!("--join needs the key of that cluster: --cluster-key-file FILE");
+        }
+        if up.is_some_and(|up| !up.is_new) && addr.ip().is_unspecified() {
+            bail!(
+                "`up` is to be joined by others, but listens on {addr}, which is no address that they can reach: name one \
+                 by --host"
+            );
+        }
         let in_up = up.and_then(|up| up.join);
         if let Some(coordinator) = in_up {
             join = vec![coordinator.to_string()];
@@ -79,7 +98,7 @@ impl Part {
         }
         let kind = match role {
             Role::Node => Kind::Node,
-            Role::Coordinator if decides => Kind::Authority(crate::server::now_us() / 1000),
+            Role::Coordinator if decides => Kind::Authority,
             Role::Coordinator => Kind::Coordinator,
         };
         let control = control_addr(config, addr, up)?;
@@ -133,8 +152,14 @@ fn control_addr(config: &Config, addr: SocketAddr, up: Option<&InUp>) -> Result<
     }
     // In `up` nobody needs to know it, but where others may join.
     let is_known = up.is_none_or(|up| !up.is_new && up.number == 0);
-    let port = if is_known { addr.port().checked_add(CONTROL_PORT_OFFSET).unwrap_or(0) } else { 0 };
-    Ok(SocketAddr::new(addr.ip(), port))
+    let port = if is_known { addr.port().checked_add(CONTROL_PORT_OFFSET) } else { Some(0) };
+    match port {
+        Some(port) => Ok(SocketAddr::new(addr.ip(), port)),
+        None => bail!(
+            "the port for members would be {} + {CONTROL_PORT_OFFSET}: name another one by --cluster-addr HOST:PORT",
+            addr.port()
+        ),
+    }
 }
 
 fn announced(config: &Config, addr: SocketAddr, up: Option<&InUp>) -> Result<String> {

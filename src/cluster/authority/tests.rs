@@ -65,6 +65,7 @@ impl Tester {
             sent_ms,
             epoch: 0,
             seen: 0,
+            sweeping: false,
             leaving: false,
         }
     }
