@@ -298,9 +298,10 @@ impl Network {
                 None
             }
             SwarmEvent::OutgoingConnectionError { error: DialError::Transport(errors), .. } => {
-                let errors = errors.into_iter();
-                let (addresses, errors): (Vec<_>, Vec<_>) =
-                    errors.map(|(address, error)| (address.to_string(), error.to_string())).unzip();
+                let (addresses, errors): (Vec<_>, Vec<_>) = errors
+                    .into_iter()
+                    .map(|(address, error)| (address.to_string(), in_words(&error)))
+                    .unzip();
                 self.complain(addresses.join(" "), errors.join("; "), "cannot connect to a member");
                 None
             }
