@@ -18,7 +18,7 @@ use libp2p::swarm::{DialError, ListenError, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, Transport, identify, kad};
 use libp2p::{core::transport::ListenerId, core::upgrade, noise, tcp, yamux};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -122,12 +122,15 @@ impl Network {
         // Else it would wait to learn of an address of its own that others can reach.
         swarm.behaviour_mut().kad.set_mode(Some(kad::Mode::Server));
         let addr = settings.control;
-        let listener = swarm.listen_on(multiaddr(addr)).with_context(|| {
+        let taken = || {
             format!(
                 "cannot listen on {addr} for the members of the cluster: another process may have that port, choose \
                  another one by --cluster-addr HOST:PORT"
             )
-        })?;
+        };
+        // libp2p would share the port with whoever has it.
+        drop(TcpListener::bind(addr).with_context(taken)?);
+        let listener = swarm.listen_on(multiaddr(addr)).with_context(taken)?;
         Ok(Network {
             swarm,
             listener,
