@@ -6,6 +6,7 @@
 mod util;
 
 mod client;
+mod cluster;
 mod commands;
 mod failure;
 mod limits;

@@ -32,6 +32,14 @@ impl Conn {
         Conn { stream: Stream::Tcp(stream), buffer: Vec::new(), eof: false }
     }
 
+    /// Connects to `host:port`, where perhaps nobody listens, or who does is frozen.
+    pub fn try_tcp(addr: &str) -> Option<Conn> {
+        let addr = addr.parse().unwrap_or_else(|error| panic!("{addr}: {error}"));
+        let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(1)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Conn { stream: Stream::Tcp(stream), buffer: Vec::new(), eof: false })
+    }
+
     /// Connects to a Unix socket.
     pub fn unix(path: &Path) -> Conn {
         let stream = UnixStream::connect(path)
