@@ -3,6 +3,8 @@
 use super::harness::{AGREE, Cluster};
 use crate::tools::{cli, interpreter, redis_cli, run};
 use crate::util::{Value, wait_for};
+use redis::Commands;
+use redis::cluster::{ClusterClient, ClusterConnection};
 use std::path::Path;
 use std::process::Command;
 
@@ -76,6 +78,32 @@ fn redis_benchmark_for_clusters() {
     assert!(output.out.matches("requests per second").count() >= 3, "{output:#?}");
     let size = cluster.conn().cmd("DBSIZE").int();
     assert!(size > 1000, "{size} keys");
+}
+
+#[test]
+fn redis_rs_for_clusters() {
+    let mut cluster = Cluster::start(2);
+    let node = &cluster.nodes[0].server;
+    let client = ClusterClient::new([format!("redis://{}/", node.addr)]).unwrap();
+    let mut conn = client.get_connection().unwrap();
+    let everything_works = |conn: &mut ClusterConnection, round: usize| {
+        for number in 0..200 {
+            let (key, value) = (format!("key:{number}"), format!("{round}:{number}"));
+            let (): () = conn.set(&key, &value).unwrap();
+            assert_eq!(conn.get::<_, String>(&key).unwrap(), value);
+        }
+    };
+    everything_works(&mut conn, 0);
+    // Slots move: it is redirected, and learns the new table.
+    cluster.add_node();
+    cluster.wait_settled(3);
+    everything_works(&mut conn, 1);
+    assert!(cluster.nodes[2].server.conn().cmd("DBSIZE").int() > 20);
+    let mut leaver = cluster.nodes.remove(1);
+    assert!(leaver.server.terminate().success());
+    cluster.wait_settled(2);
+    // This client does not get over a node that is gone, of which nobody told it: another connection.
+    everything_works(&mut client.get_connection().unwrap(), 2);
 }
 
 #[test]
