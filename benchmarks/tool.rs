@@ -1,19 +1,24 @@
 //! What the benchmark runner needs a fast program for: filling a server, probing how long one client waits, and a server
-//! that stores nothing, to show what the machine itself makes a client wait; and requests at a fixed rate.
+//! that stores nothing, to show what the machine itself makes a client wait; requests at a fixed rate, and some that go on
+//! through changes of a cluster; and thousands of members that find each other without a network.
 
 mod paced;
+mod routing;
+mod steady;
 
 use anyhow::{Context, Result, bail};
 use bytes::{Buf, BytesMut};
 use clap::{Args, Parser};
 use larder::resp::{Decoder, Limits};
 use paced::Paced;
+use routing::Routing;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
+use steady::Steady;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Requests that are sent before their replies are awaited.
@@ -27,6 +32,10 @@ enum Tool {
     Probe(Probe),
     /// Sends requests at a fixed rate and prints how long they took, as JSON.
     Paced(Paced),
+    /// Sends requests until its input ends, whatever happens, and prints how many were answered when, as JSON.
+    Steady(Steady),
+    /// Has members find each other by Kademlia's tables, without a network, and prints what it took, as JSON.
+    Routing(Routing),
     /// A server that answers requests without storing anything.
     Bare {
         /// Where it listens.
@@ -78,6 +87,8 @@ fn main() -> Result<()> {
         Tool::Fill(fill) => fill.run(),
         Tool::Probe(probe) => probe.run(),
         Tool::Paced(paced) => paced.run(),
+        Tool::Steady(steady) => steady.run(),
+        Tool::Routing(routing) => routing.run(),
         Tool::Bare { addr } => bare(&addr),
     }
 }
