@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from servers import HOST, BenchError, free_ports, request
 
@@ -131,7 +130,7 @@ class Cluster:
         subprocess.run([str(fleet.larder), "cluster", "keygen", str(self.key)], check=True, capture_output=True, timeout=30)
         flags = ["--data-dir", self.key.with_suffix(".data"), "--workers", fleet.workers]
         self.front = fleet.run("authority", [*self.argv("coordinator", port), *flags], port)
-        self.join = re.search(r"^member (\S+)", self.front.log.read_text(), re.MULTILINE)[1]
+        self.join = self.joined_at()
         self.talk = Talk(port)
         self.keys = {}
         for number in range(30 * SLOTS):
@@ -141,6 +140,15 @@ class Cluster:
         for _ in range(count):
             self.start()
         self.formed = self.wait(self.is_settled, "the cluster to form") - began
+
+    def joined_at(self):
+        """Where the coordinator listens for members, which it says when it is about to."""
+        end = time.monotonic() + LIMIT_SECONDS
+        while not (found := re.search(r"^member (\S+) ", self.front.log.read_text(), re.MULTILINE)):
+            if time.monotonic() > end:
+                raise BenchError(f"the coordinator takes no members: {self.front.tail()}")
+            time.sleep(POLL_SECONDS)
+        return found[1]
 
     def argv(self, role, port):
         """What both roles are started with."""
@@ -324,14 +332,13 @@ class Membership:
 
     def times(self, count):
         """The events among so many nodes."""
-        trials, idle = [], []
+        trials = []
 
         def work(cluster):
             self.figures.append(Figure("ms", count, "start of all", "evenly shared", 0, cluster.formed * 1000))
             for number in range(self.rounds):
                 trials.append(Trial(cluster, number, 0.3))
                 trials[-1].run()
-            idle.append(cluster)
 
         seen = self.with_cluster(count, work, "--rate", STEADY_RATE)
         for trial in trials:
@@ -394,7 +401,7 @@ class Membership:
     def route(self):
         """Thousands of members find each other, without a network."""
         for members in (10, 100) if self.smoke else ROUTED:
-            argv = [str(self.tool), "routing", "--members", str(members), "--lookups", "100" if self.smoke else "2000"]
+            argv = [str(self.tool), "routing", "--members", str(members), "--lookups", "100" if self.smoke else "1000"]
             done = subprocess.run(argv, capture_output=True, text=True, timeout=600)
             if done.returncode != 0:
                 raise BenchError(f"bench-tool routing failed: {done.stderr.strip()[-400:]}")

@@ -203,6 +203,50 @@ def depth(turns):
     return found
 
 
+def draw_events(folder, bins, marks):
+    """Throughput and errors over time while the cluster changes."""
+    if not bins:
+        return
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(8.6, 4.6), sharex=True, height_ratios=(3, 2))
+    seconds = [float(row["seconds"]) for row in bins]
+    upper.plot(seconds, [float(row["answered"]) / 1000 for row in bins], color=REDIS, linewidth=1, label="answered")
+    upper.plot(seconds, [float(row["errors"]) / 1000 for row in bins], color=LARDER, linewidth=1, label="errors")
+    upper.set_ylabel("thousands a second")
+    upper.set_ylim(bottom=0)
+    lower.plot(seconds, [max(float(row["longest_ms"]), 0.1) for row in bins], color=BARE, linewidth=1)
+    lower.set_yscale("log")
+    lower.set_ylabel("longest wait, ms")
+    lower.set_xlabel("seconds")
+    for mark in marks:
+        began, ended = float(mark["began"]), float(mark["ended"])
+        for plot in (upper, lower):
+            plot.axvspan(began, ended, color=OTHER, alpha=0.18, linewidth=0)
+            plot.axvline(began, color="black", linewidth=0.8, linestyle=":")
+        upper.annotate(mark["event"], (began, 1), xycoords=("data", "axes fraction"), xytext=(2, 1), textcoords="offset points", fontsize=9)
+    upper.set_title("Full load on three nodes; shaded: from an event until all shares are even again", loc="left", fontsize=11, pad=16)
+    upper.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    save(figure, folder, "events")
+
+
+def draw_routing(folder, found):
+    """What finding each other takes, by the number of members."""
+    if not found:
+        return
+    panels = [("hops", "hops to the closest member"), ("table", "members known to one"), ("asked_at_join", "asked at a join")]
+    figure, plots = plt.subplots(1, len(panels), figsize=(9.6, 3.3))
+    members = [int(row["members"]) for row in found]
+    for plot, (what, label) in zip(plots, panels):
+        for how, colour, name in (("mean", REDIS, "mean"), ("p99", OTHER, "99th percentile"), ("max", LARDER, "most")):
+            plot.plot(members, [float(row[f"{what}_{how}"]) for row in found], marker="o", markersize=3, color=colour, label=name)
+        plot.set_xscale("log")
+        plot.set_ylim(bottom=0)
+        plot.set_xlabel("members")
+        plot.set_title(label, loc="left", fontsize=10)
+    plots[0].legend(frameon=False, fontsize=8)
+    figure.suptitle("Kademlia's routing, simulated with libp2p's tables", x=0.01, ha="left", fontsize=11)
+    save(figure, folder, "routing")
+
+
 def main():
     """Draws what there are figures of."""
     folder = Path(sys.argv[1])
@@ -211,6 +255,8 @@ def main():
     draw_lags(folder, rows(folder / "lags.csv"))
     draw_micro(folder, rows(folder / "micro.csv"))
     draw_sweeps(folder, rows(folder / "sweeps.csv"), rows(folder / "raw.csv"))
+    draw_events(folder, rows(folder / "events.csv"), rows(folder / "marks.csv"))
+    draw_routing(folder, rows(folder / "routing.csv"))
 
 
 if __name__ == "__main__":

@@ -231,14 +231,14 @@ def readme_block(turns, starts, setup, link):
     )
 
 
-def has_marks(path):
+def has_marks(path, begin=BEGIN, end=END):
     """Whether the README has the place for the table."""
     text = path.read_text() if path.exists() else ""
-    return BEGIN in text and END in text.partition(BEGIN)[2]
+    return begin in text and end in text.partition(begin)[2]
 
 
-def replace_block(path, block):
+def replace_block(path, block, begin=BEGIN, end=END):
     """Puts the block between the README's marks."""
-    before, _, rest = path.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n{block}\n{END}{after}")
+    before, _, rest = path.read_text().partition(begin)
+    after = rest.partition(end)[2]
+    path.write_text(f"{before}{begin}\n{block}\n{end}{after}")
