@@ -18,6 +18,7 @@ COUNTS = (3, 10, 50)
 IDLE_SECONDS = 20
 POLL_SECONDS = 0.002  # Between two looks at what the coordinator knows, and between two probes of the slots.
 PROBED = 2048  # Slots of a node that are probed at most: more would keep the coordinator busy with it.
+PROBED_UNDER_LOAD = 16  # As many as to be seen in no picture.
 LIMIT_SECONDS = 60
 STEADY_RATE = 1000
 ROUTED = (10, 30, 100, 300, 1000, 3000, 10_000)
@@ -139,7 +140,13 @@ class Cluster:
         began = time.monotonic()
         for _ in range(count):
             self.start()
-        self.formed = self.wait(self.is_settled, "the cluster to form") - began
+        self.wait(self.is_settled, "the cluster to form")
+        self.asked = b"".join(request("EXISTS", key) for key in self.keys.values())
+        while self.errors():
+            if time.monotonic() - began > LIMIT_SECONDS:
+                raise BenchError(f"not all slots are served after {LIMIT_SECONDS} s: {self.front.tail()}")
+            time.sleep(POLL_SECONDS)
+        self.formed = time.monotonic() - began
 
     def joined_at(self):
         """Where the coordinator listens for members, which it says when it is about to."""
@@ -175,11 +182,18 @@ class Cluster:
             time.sleep(POLL_SECONDS)
         return time.monotonic()
 
+    def errors(self):
+        """How many slots are not served."""
+        self.talk.socket.sendall(self.asked)
+        return sum(self.talk.file.readline().startswith(b"-") for _ in self.keys)
+
     def is_settled(self, overview):
-        """Whether all nodes that run have their shares."""
+        """Whether all nodes that run have their shares, and leases."""
         slots, status = [slots for _, slots in overview["nodes"]], overview["status"]
         is_calm = not overview["down"] and status["unowned"] == status["releasing"] == 0
-        is_all = {member["address"] for member, _ in overview["nodes"]} == {address(node) for node in self.nodes}
+        leased = {member["address"] for member in status["members"] if member["lease_ms"]}
+        owners = {member["address"] for member, _ in overview["nodes"]}
+        is_all = owners == {address(node) for node in self.nodes} and owners <= leased
         # No share differs from another by more than a slot, since all have the same memory.
         return is_calm and is_all and sum(slots) == SLOTS and max(slots) - min(slots) <= 1
 
@@ -188,16 +202,16 @@ class Cluster:
         slots = [slots for _, slots in self.overview()["nodes"]]
         return max(slots) / (sum(slots) / len(slots))
 
-    def keys_of(self, node):
-        """A key in each slot of a node, of so many of them as are probed."""
+    def keys_of(self, node, most):
+        """A key in each slot of a node, of so many of its slots at most."""
         sets = b"".join(request("SET", key, "1") for key in self.keys.values())
         self.talk.socket.sendall(sets)
         for _ in self.keys:
             self.talk.reply()
         direct = Talk(node.port)
-        found = [key for key in direct.ask("KEYS", "slot:*") if key in self.keys.values()]
+        found = direct.ask("KEYS", "slot:*")
         direct.close()
-        return found[:: -(-len(found) // PROBED)]
+        return found[:: -(-len(found) // most)]
 
     def close(self):
         """Stops the nodes at once: each would wait until others have its slots."""
@@ -222,8 +236,8 @@ def share(overview, node):
 class Trial:
     """One of each event in a cluster, timed; `figures` gets them, `marks` when each began and ended."""
 
-    def __init__(self, cluster, trial, pause):
-        self.cluster, self.trial, self.pause = cluster, trial, pause
+    def __init__(self, cluster, trial, pause, probed):
+        self.cluster, self.trial, self.pause, self.probed = cluster, trial, pause, probed
         self.nodes = len(cluster.nodes)
         self.figures, self.marks = [], []
 
@@ -231,9 +245,9 @@ class Trial:
         """Keeps a figure."""
         self.figures.append(Figure(kind, self.nodes, event, what, self.trial, value))
 
-    def over(self, event, began, at):
+    def over(self, event, began, at, settled=None):
         """After an event: the balance; and some quiet."""
-        settled = self.cluster.wait(self.cluster.is_settled, f"shares after {event}")
+        settled = settled or self.cluster.wait(self.cluster.is_settled, f"shares after {event}")
         self.add(event, "evenly shared", (settled - at) * 1000)
         self.add(event, "largest share / mean", self.cluster.balance(), "balance")
         self.marks.append((event, began, time.time()))
@@ -268,20 +282,20 @@ class Trial:
     def lose(self, event, number):
         """A node gets a signal that it cannot answer; it."""
         cluster, node = self.cluster, self.cluster.nodes.pop(0)
-        probe = Probe(cluster.front.port, cluster.keys_of(node))
+        probe = Probe(cluster.front.port, cluster.keys_of(node, self.probed))
         probe.start()
         time.sleep(0.1)
         began, at = time.time(), time.monotonic()
         node.process.send_signal(number)
         noticed = cluster.wait(lambda overview: share(overview, node) is None, f"{event} to be noticed")
         self.add(event, "noticed", (noticed - at) * 1000)
-        cluster.wait(cluster.is_settled, f"shares after {event}")
+        settled = cluster.wait(cluster.is_settled, f"shares after {event}")
         # The last of the slots may be told just now.
         time.sleep(0.2)
         failed, served = probe.end()
         self.add(event, "first error", (failed - at) * 1000)
         self.add(event, "all served again", (served - at) * 1000)
-        self.over(event, began, at)
+        self.over(event, began, at, settled)
         return node
 
     def crash(self):
@@ -337,7 +351,7 @@ class Membership:
         def work(cluster):
             self.figures.append(Figure("ms", count, "start of all", "evenly shared", 0, cluster.formed * 1000))
             for number in range(self.rounds):
-                trials.append(Trial(cluster, number, 0.3))
+                trials.append(Trial(cluster, number, 0.3, PROBED))
                 trials[-1].run()
 
         seen = self.with_cluster(count, work, "--rate", STEADY_RATE)
@@ -381,7 +395,7 @@ class Membership:
 
         def work(cluster):
             time.sleep(0.2 if self.smoke else 2)
-            trial = Trial(cluster, 0, 0.2 if self.smoke else 1.5)
+            trial = Trial(cluster, 0, 0.2 if self.smoke else 1.5, PROBED_UNDER_LOAD)
             trial.run()
             found.append(trial)
 

@@ -20,7 +20,7 @@ TIMES = {
     ("freeze", "first error"): ("a client has the first error", None),
     ("freeze", "all served again"): ("all its slots are served again", 3000),
     ("thaw", "evenly shared"): ("it goes on (SIGCONT): owns its full share", None),
-    ("start of all", "evenly shared"): ("the whole cluster starts: all nodes have their shares", None),
+    ("start of all", "evenly shared"): ("the whole cluster starts: all slots are served, all nodes have their shares", None),
 }
 QUIET = ("join", "leave")  # Events of which no client may notice anything.
 MOST_BALANCE = 1.01

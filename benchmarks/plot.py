@@ -213,7 +213,7 @@ def draw_events(folder, bins, marks):
     upper.plot(seconds, [float(row["errors"]) / 1000 for row in bins], color=LARDER, linewidth=1, label="errors")
     upper.set_ylabel("thousands a second")
     upper.set_ylim(bottom=0)
-    lower.plot(seconds, [max(float(row["longest_ms"]), 0.1) for row in bins], color=BARE, linewidth=1)
+    lower.plot(seconds, [float(row["longest_ms"]) or float("nan") for row in bins], color=BARE, linewidth=1)
     lower.set_yscale("log")
     lower.set_ylabel("longest wait, ms")
     lower.set_xlabel("seconds")
