@@ -25,6 +25,9 @@ const LINKS_BEFORE_END_MS: u64 = 50;
 /// How long a node that is to end waits at most for its slots to be given to others.
 pub const LEAVE_MS: u64 = 15_000;
 
+/// ... and how long if it has no lease.
+const LEAVE_UNLEASED_MS: u64 = 2000;
+
 /// What is to be done, one after another.
 enum Step {
     /// Wait until all links go by this table, or for the time.
@@ -163,8 +166,9 @@ impl Driver {
     /// Begins to go. Where nobody can take the slots over there is nothing to wait for.
     fn leave(&mut self) -> Vec<NodeAction> {
         let now = now_ms();
-        let is_alone = self.lease.table().members.len() < 2;
-        if is_alone || !self.lease.fence().holds(now) {
+        let table = self.lease.table();
+        let is_last = table.members.len() == 1 && table.number(self.local.id).is_some();
+        if is_last || self.network.coordinators().is_empty() {
             self.server.stop();
             return Vec::new();
         }
@@ -216,9 +220,11 @@ impl Driver {
             );
             self.server.stop();
         }
-        if self.leave_by_ms.is_some() && !self.lease.fence().holds(now) {
-            tracing::warn!("leaving without a lease: nobody can be asked to take over the slots");
-            self.server.stop();
+        if let Some(end) = &mut self.leave_by_ms
+            && !self.lease.fence().holds(now)
+        {
+            // It serves nothing, and may be about to get slots, or the authority may be away.
+            *end = (*end).min(now + LEAVE_UNLEASED_MS);
         }
         while let Some(step) = self.steps.front() {
             match step {

@@ -23,6 +23,9 @@ const RESOLVE: Duration = Duration::from_secs(5);
 /// Resolved names that may wait.
 const RESOLVED_MAX: usize = 16;
 
+/// A name and its addresses.
+type Resolved = (String, Vec<SocketAddr>);
+
 struct Coordinator {
     addresses: Vec<SocketAddr>,
     /// Since when there is no connection.
@@ -34,7 +37,7 @@ pub(super) struct Seek {
     /// As on the command line, and as noted at the end of the last life; and whether it is being resolved.
     named: Vec<String>,
     resolving: Vec<String>,
-    results: (mpsc::Sender<(String, Vec<SocketAddr>)>, mpsc::Receiver<(String, Vec<SocketAddr>)>),
+    results: (mpsc::Sender<Resolved>, mpsc::Receiver<Resolved>),
     coordinators: BTreeMap<PeerId, Coordinator>,
     pause: Duration,
     next: Instant,

@@ -2,6 +2,7 @@
 
 use super::super::local::{MemberStatus, Status};
 use super::super::message::Role;
+use super::super::rules::SILENT_MS;
 use super::super::table::NodeId;
 use super::{Authority, Peer, TableAuthority};
 
@@ -31,6 +32,7 @@ impl<T: TableAuthority> Authority<T> {
         let is_joining = |member: &&MemberStatus| {
             member.role == Role::Node
                 && member.is_connected
+                && member.heard_ms < SILENT_MS
                 && !member.is_leaving
                 && table.number(member.id).is_none()
         };
