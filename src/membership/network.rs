@@ -303,7 +303,7 @@ impl Network {
             SwarmEvent::OutgoingConnectionError { error: DialError::Transport(errors), .. } => {
                 let (addresses, errors): (Vec<_>, Vec<_>) = errors
                     .into_iter()
-                    .map(|(address, error)| (address.to_string(), in_words(&error)))
+                    .map(|(address, error)| (host_and_port(&address), in_words(&error)))
                     .unzip();
                 self.complain(addresses.join(" "), errors.join("; "), "cannot connect to a member");
                 None
@@ -312,7 +312,7 @@ impl Network {
                 if !matches!(error, ListenError::Aborted) =>
             {
                 let text = "a connection of another member failed";
-                self.complain(send_back_addr.to_string(), in_words(&error), text);
+                self.complain(host_and_port(&send_back_addr), in_words(&error), text);
                 None
             }
             _ => None,
@@ -440,6 +440,11 @@ fn key() -> kad::RecordKey {
 /// An address as libp2p writes it.
 fn multiaddr(addr: SocketAddr) -> Multiaddr {
     Multiaddr::from(addr.ip()).with(Protocol::Tcp(addr.port()))
+}
+
+/// An address as people write it.
+fn host_and_port(address: &Multiaddr) -> String {
+    socket_addr(address).map_or_else(|| address.to_string(), |addr| addr.to_string())
 }
 
 /// The other way round, if it is one of TCP.
