@@ -74,7 +74,9 @@ pub use fence::{Fence, Refusal};
 pub use fences::{Entered, Fences};
 pub use follower::{Follower, Retry, Route};
 pub use lease::{Action as NodeAction, Identity, Lease};
-pub use local::{INTERNAL_USER, Local, MemberStatus, Order, Overview, Secret, Status, View};
+pub use local::{
+    Contact, INTERNAL_USER, Local, MemberStatus, Order, Overview, Secret, Status, View,
+};
 pub use message::{Grant, Heartbeat, Message, Role};
 pub use rules::{
     DEBOUNCE_MAX_MS, DEBOUNCE_MS, FORGET_MS, HEARTBEAT_MS, HURRY_MS, LEASE_MS, MARGIN_MS,

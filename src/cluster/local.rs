@@ -147,6 +147,17 @@ impl Overview {
     }
 }
 
+/// A connection to another member.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contact {
+    /// Who it is.
+    pub id: NodeId,
+    /// Whether it was opened from here.
+    pub is_ours: bool,
+    /// When it was opened, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
 /// A server's part in a cluster.
 pub struct Local {
     /// This member's name.
@@ -161,6 +172,8 @@ pub struct Local {
     pub routes: watch::Sender<Arc<SlotTable>>,
     /// What CLUSTER and `LARDER CLUSTER` tell.
     pub view: watch::Sender<Arc<View>>,
+    /// The members that it is connected to.
+    pub contacts: watch::Sender<Vec<Contact>>,
     orders: mpsc::Sender<Order>,
     /// The connections of coordinators to this node, by the client's number, and the table that each goes by.
     links: Mutex<BTreeMap<u64, Epoch>>,
@@ -185,6 +198,7 @@ impl Local {
             fences: workers.map(Fences::new),
             routes: watch::Sender::new(Arc::new(SlotTable::nothing())),
             view: watch::Sender::default(),
+            contacts: watch::Sender::default(),
             orders,
             links: Mutex::default(),
             link_changed: Notify::new(),

@@ -4,7 +4,7 @@
 mod describe;
 
 use super::{Context, introspect};
-use crate::cluster::{Local, SLOTS, slot_of};
+use crate::cluster::{Contact, Local, SLOTS, slot_of};
 use crate::resp::{Args, Error, Reply};
 use crate::server::Server;
 use describe::Picture;
@@ -79,14 +79,30 @@ pub(super) fn shards(
     Ok(())
 }
 
-/// The nodes do not talk to each other.
+/// The connections of the membership: those to coordinators stay, others come and go.
 pub(super) fn links(
     cx: &mut Context<'_, '_>,
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
-    member(cx.server)?;
-    reply.array(0);
+    let contacts = member(cx.server)?.contacts.borrow().clone();
+    reply.array(contacts.len());
+    for Contact { id, is_ours, since_ms } in contacts {
+        reply.map(6);
+        let direction = if is_ours { "to" } else { "from" };
+        for (name, value) in [("direction", direction), ("node", &id.to_string()), ("events", "rw")]
+        {
+            reply.bulk(name.as_bytes());
+            reply.bulk(value.as_bytes());
+        }
+        // Of its buffers libp2p tells nothing.
+        let numbers =
+            [("create-time", since_ms), ("send-buffer-allocated", 0), ("send-buffer-used", 0)];
+        for (name, value) in numbers {
+            reply.bulk(name.as_bytes());
+            reply.int(value as i64);
+        }
+    }
     Ok(())
 }
 

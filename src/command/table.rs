@@ -224,7 +224,7 @@ pub static COMMANDS: &[Command] = &[
         local(("help", 2, 0, "5.0.0", "", "Lists the subcommands."), Group::Cluster, cluster::help),
         local(("info", 2, 0, "3.0.0", "", "Returns the state of the cluster as this node sees it."), Group::Cluster, cluster::info),
         local(("keyslot", 3, 0, "3.0.0", "key", "Returns the slot of a key."), Group::Cluster, cluster::keyslot),
-        local(("links", 2, 0, "7.0.0", "", "Lists the links between nodes: there are none."), Group::Cluster, cluster::links),
+        local(("links", 2, 0, "7.0.0", "", "Lists the connections to other members."), Group::Cluster, cluster::links),
         local(("myid", 2, 0, "3.0.0", "", "Returns the id of this node."), Group::Cluster, cluster::myid),
         local(("nodes", 2, 0, "3.0.0", "", "Lists the nodes and their slots, a line each."), Group::Cluster, cluster::nodes),
         local(("shards", 2, 0, "7.0.0", "", "Lists the nodes and their slots."), Group::Cluster, cluster::shards),

@@ -4,7 +4,7 @@
 use super::seek::Seek;
 use super::wire::{Answer, Request, is_credible, node_id};
 use super::{Kind, Settings};
-use crate::cluster::NodeId;
+use crate::cluster::{self, NodeId};
 use anyhow::{Context, Result, anyhow};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::ConnectedPoint;
@@ -71,6 +71,7 @@ pub(super) enum Event {
 /// Somebody that there is a connection to.
 struct Contact {
     peer: PeerId,
+    since_ms: u64,
     kind: Option<Kind>,
     /// When it last said anything.
     heard: Instant,
@@ -88,6 +89,8 @@ pub(super) struct Network {
     fingerprint: String,
     provided: Option<Instant>,
     complained: Option<Instant>,
+    /// Somebody came or went.
+    is_changed: bool,
     /// When it last looked who does not answer.
     looked: Instant,
 }
@@ -140,6 +143,7 @@ impl Network {
             fingerprint: settings.key.fingerprint(),
             provided: None,
             complained: None,
+            is_changed: false,
             looked: Instant::now(),
         })
     }
@@ -170,6 +174,17 @@ impl Network {
     pub(super) fn coordinators(&self) -> Vec<NodeId> {
         let is_one = |contact: &Contact| contact.kind.is_some_and(Kind::coordinates);
         self.contacts.iter().filter(|(_, contact)| is_one(contact)).map(|(&id, _)| id).collect()
+    }
+
+    /// The members that there is a connection to, if they are others than at the last call.
+    pub(super) fn contacts(&mut self) -> Option<Vec<cluster::Contact>> {
+        let contact = |(&id, contact): (&NodeId, &Contact)| cluster::Contact {
+            id,
+            is_ours: !contact.dialled.is_empty(),
+            since_ms: contact.since_ms,
+        };
+        let is_new = std::mem::take(&mut self.is_changed);
+        is_new.then(|| self.contacts.iter().map(contact).collect())
     }
 
     /// Where the coordinators listen that are known, for the next start.
@@ -280,10 +295,12 @@ impl Network {
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
                 let new = Contact {
                     peer: peer_id,
+                    since_ms: crate::server::now_us() / 1000,
                     kind: None,
                     heard: Instant::now(),
                     dialled: Vec::new(),
                 };
+                self.is_changed = true;
                 let contact = self.contacts.entry(node_id(&peer_id)).or_insert(new);
                 if let ConnectedPoint::Dialer { address, .. } = endpoint {
                     contact.dialled.extend(socket_addr(&address));
@@ -293,6 +310,7 @@ impl Network {
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 let id = node_id(&peer_id);
                 self.contacts.remove(&id);
+                self.is_changed = true;
                 self.seek.lost(&peer_id);
                 Some(Event::Closed(id))
             }

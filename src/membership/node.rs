@@ -279,6 +279,9 @@ impl Driver {
 
     /// Shows the newest table to people and clients.
     fn tell(&mut self) {
+        if let Some(contacts) = self.network.contacts() {
+            self.local.contacts.send_replace(contacts);
+        }
         let table = self.lease.table();
         let before = self.local.view();
         if table.epoch == before.table.epoch {

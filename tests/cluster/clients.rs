@@ -32,6 +32,11 @@ fn a_node_redirects() {
             "{info}"
         );
         assert_eq!(conn.cmd("CLUSTER MYID").text(), node.id);
+        // Its connection to the coordinator, from here or from there.
+        let links = conn.cmd("CLUSTER LINKS").items().to_vec();
+        let authority = cluster.authority().id.clone();
+        let to_authority = links.iter().any(|link| link.items()[3].text() == authority);
+        assert!(to_authority, "{links:?}");
         // One that shows a table of three with itself in it.
         let nodes = conn.cmd("CLUSTER NODES").text();
         assert_eq!(nodes.lines().count(), 3, "{nodes}");
