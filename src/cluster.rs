@@ -72,12 +72,14 @@ pub use authority::{
 pub use clock::now_ms;
 pub use fence::{Fence, Refusal};
 pub use fences::{Entered, Fences};
-pub use follower::{Follower, Retry, Route};
+#[cfg(test)]
+use follower::Retry;
+pub use follower::{Follower, Route};
 pub use lease::{Action as NodeAction, Identity, Lease};
 pub use local::{
     Contact, INTERNAL_USER, Local, MemberStatus, Order, Overview, Secret, Status, View,
 };
-pub use message::{Grant, Heartbeat, Message, Role};
+pub use message::{Grant, Heartbeat, Role};
 pub use rules::{
     DEBOUNCE_MAX_MS, DEBOUNCE_MS, FORGET_MS, HEARTBEAT_MS, HURRY_MS, LEASE_MS, MARGIN_MS,
     PEERS_MAX, SILENT_MS, STALL_MS, STEP_MS, STEP_SLOTS, TICK_MS,

@@ -3,6 +3,7 @@
 //! It may be wrong, as a node looks itself whether it may serve: what a table that is too old costs is a refusal and
 //! another try, never a stale value.
 
+#[cfg(test)]
 use super::fence::Refusal;
 use super::lease::Identity;
 use super::message::{Grant, Heartbeat, Role};
@@ -22,9 +23,10 @@ pub enum Route {
     Down,
 }
 
-/// What to do with a request that a node refused; it was not executed.
+/// What the simulator's clients do with a request that a node refused; it was not executed.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
+pub(super) enum Retry {
     /// Route it again, after the next change of the table or [`HURRY_MS`], for as long as a request may wait.
     Again,
     /// `CLUSTERDOWN`.
@@ -88,7 +90,7 @@ impl Follower {
     }
 
     /// Whether a member said that it serves what it was given in an epoch: a request that comes before would be refused.
-    pub fn is_ready(&self, id: NodeId, since: Epoch) -> bool {
+    fn is_ready(&self, id: NodeId, since: Epoch) -> bool {
         self.heard.get(&id).is_some_and(|&(_, _, epoch)| epoch >= since)
     }
 
@@ -180,8 +182,9 @@ impl Follower {
         self.table.number(id).is_some() && self.closed.insert(id)
     }
 
-    /// A node refused a request. Says what to do with that, and maybe sends a heartbeat for a newer table.
-    pub fn refused(&mut self, now_ms: u64, refusal: Refusal) -> (Retry, Option<Heartbeat>) {
+    /// A node refused a request, as it may where nothing is announced. Says what to do with that, and maybe sends a heartbeat for a newer table.
+    #[cfg(test)]
+    pub(super) fn refused(&mut self, now_ms: u64, refusal: Refusal) -> (Retry, Option<Heartbeat>) {
         match refusal {
             Refusal::NotMine(epoch) if epoch > self.table.epoch => {
                 (Retry::Again, self.news(now_ms, epoch))

@@ -1,4 +1,5 @@
-//! What members and the authority say to each other. Any of it may be lost, doubled, late or out of order.
+//! What members and the authority say to each other, beside that there is news. Any of it may be lost, doubled, late or
+//! out of order.
 
 use super::table::{Epoch, NodeId, Update};
 use serde::{Deserialize, Serialize};
@@ -57,15 +58,4 @@ pub struct Grant {
     pub down: Vec<NodeId>,
     /// Who asked to go may.
     pub left: bool,
-}
-
-/// All that is sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Message {
-    /// To coordinators.
-    Heartbeat(Heartbeat),
-    /// From the authority.
-    Grant(Grant),
-    /// From the authority: there is a table, or another change, to be had for a heartbeat.
-    News(Epoch),
 }

@@ -17,3 +17,17 @@ mod liveness;
 mod node;
 mod safety;
 mod world;
+
+use super::{Epoch, Grant, Heartbeat};
+use serde::{Deserialize, Serialize};
+
+/// All that members send each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Message {
+    /// To coordinators.
+    Heartbeat(Heartbeat),
+    /// From the authority.
+    Grant(Grant),
+    /// From the authority: there is a table, or another change, to be had for a heartbeat.
+    News(Epoch),
+}

@@ -1,5 +1,6 @@
 //! Hash slots as in Redis Cluster, and an even table of their owners.
 
+use super::follower::Route;
 use super::table::{Epoch, Member, NodeId, Table};
 use crc16::{State, XMODEM};
 use sha2::{Digest, Sha256};
@@ -89,24 +90,26 @@ impl SlotTable {
         SlotTable { epoch: 0, addresses: vec![], nodes: vec![], owners: [NOBODY; SLOTS].into() }
     }
 
-    /// A cluster's table, as a coordinator may use it. `is_ready` says of an owner whether it serves what it was given
-    /// in an epoch.
+    /// A cluster's table as a coordinator may use it, by what it knows of the nodes: [`super::Follower::is_down`] and
+    /// [`super::Follower::route`], for instance.
     pub fn of(
         table: &Table,
         is_down: impl Fn(NodeId) -> bool,
-        is_ready: impl Fn(NodeId, Epoch) -> bool,
+        route: impl Fn(u16) -> Route,
     ) -> Self {
-        let mut owners: Box<[u16]> =
-            [if table.members.is_empty() { NOBODY } else { BETWEEN }; SLOTS].into();
+        let mut owners: Box<[u16]> = [NOBODY; SLOTS].into();
         let members: Vec<_> = table.members.iter().collect();
-        for (run, slot) in table.slots.iter() {
-            let place = members.iter().position(|&(&number, _)| Some(number) == slot.owner);
-            let Some((place, (_, member))) = place.map(|place| (place, members[place])) else {
-                continue;
+        for (run, _) in table.slots.iter() {
+            // Slots of a run have all in common that the route depends on.
+            let owner = match route(run.start) {
+                Route::To(wanted) => {
+                    let place = members.iter().position(|&(&number, _)| number == wanted);
+                    place.map_or(NOBODY, |place| place as u16)
+                }
+                Route::Wait => BETWEEN,
+                Route::Down => NOBODY,
             };
-            if is_down(member.id) || is_ready(member.id, slot.since) {
-                owners[run.start.into()..run.end.into()].fill(place as u16);
-            }
+            owners[run.start.into()..run.end.into()].fill(owner);
         }
         let node = |&(&number, member): &(&u16, &Member)| Node {
             id: Some(member.id),

@@ -254,7 +254,7 @@ pub(super) fn local_and_nodes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Epoch, Member, NodeId, Owner, Table};
+    use crate::cluster::{Member, NodeId, Owner, Route, Table};
     use crate::command::lookup;
 
     fn table() -> SlotTable {
@@ -360,7 +360,7 @@ mod tests {
             members.admit(Member { id: NodeId([number; 20]), address, capacity: 1 });
         }
         members.members.retain(|number, _| number % 2 == 1);
-        let members = SlotTable::of(&members, |_| false, |_, _: Epoch| true);
+        let members = SlotTable::of(&members, |_| false, |_| Route::Wait);
         assert_eq!(
             walk(&members, 7_000),
             Some((0, "0".into(), Some(3))),

@@ -308,11 +308,8 @@ impl Driver {
     /// Gives the workers the routes, and people the view, if they changed.
     fn publish(&mut self) {
         let follower = &self.follower;
-        let table = SlotTable::of(
-            follower.table(),
-            |id| follower.is_down(id),
-            |id, since| follower.is_ready(id, since),
-        );
+        let table =
+            SlotTable::of(follower.table(), |id| follower.is_down(id), |slot| follower.route(slot));
         self.local.routes.send_if_modified(|routes| {
             let is_new = **routes != table;
             if is_new {

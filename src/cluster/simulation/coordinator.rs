@@ -1,9 +1,10 @@
 //! A coordinator's process with its clients, and the authority in one of them.
 
 use super::super::{
-    Authority, AuthorityAction, Epoch, FileAuthority, Follower, Heartbeat, Identity, Message,
-    Retry, Role, Route, TableAuthority,
+    Authority, AuthorityAction, Epoch, FileAuthority, Follower, Heartbeat, Identity, Retry, Role,
+    Route, TableAuthority,
 };
+use super::Message;
 use super::history::{Kind, Op, Outcome};
 use super::node::{Reply, Request};
 use super::world::{Event, Packet, World};

@@ -2,9 +2,9 @@
 
 use super::super::rules::Rules;
 use super::super::{
-    Authority, FileAuthority, HURRY_MS, Heartbeat, Identity, Message, NodeId, STEP_SLOTS, TICK_MS,
-    Table,
+    Authority, FileAuthority, HURRY_MS, Heartbeat, Identity, NodeId, STEP_SLOTS, TICK_MS, Table,
 };
+use super::Message;
 use super::coordinator::Coordinator;
 use super::fault::Fault;
 use super::history::Op;

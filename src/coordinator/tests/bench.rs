@@ -1,7 +1,7 @@
 //! A coordinator of which a test is the membership, its nodes, and its clients.
 
 use super::fake::{Fake, World};
-use crate::cluster::{Local, Member, NodeId, Order, Secret, SlotTable, Table};
+use crate::cluster::{Local, Member, NodeId, Order, Route, Secret, SlotTable, Table};
 use crate::config::{Config, Id, PARAMS};
 use crate::coordinator::Coordinator;
 use crate::resp::Framer;
@@ -79,7 +79,12 @@ impl Bench {
 
     /// Publishes the table once more; these nodes are down.
     pub(super) fn publish_with(&self, down: &[NodeId]) {
-        let table = SlotTable::of(&self.table, |id| down.contains(&id), |_, _| true);
+        let route = |slot| match self.table.slots.get(slot).owner {
+            Some(number) => Route::To(number),
+            None if self.table.members.is_empty() => Route::Down,
+            None => Route::Wait,
+        };
+        let table = SlotTable::of(&self.table, |id| down.contains(&id), route);
         self.local.routes.send_replace(Arc::new(table));
     }
 
