@@ -2,6 +2,7 @@
 
 mod clients;
 mod coordinators;
+mod cuts;
 mod failing;
 mod faults;
 mod forming;

@@ -4,8 +4,7 @@
 //! again (what the clients do between them depends on the machine, too).
 
 use super::harness::{AGREE, Cluster, Member};
-use super::history;
-use super::load::{Load, Target};
+use super::load::{Load, Target, from_environment};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -153,10 +152,6 @@ impl Faults {
     }
 }
 
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
-
 #[test]
 fn no_read_is_stale_whatever_happens() {
     let seed = from_environment("LARDER_HISTORY_SEED", fastrand::u64(..1_000_000));
@@ -189,22 +184,5 @@ fn no_read_is_stale_whatever_happens() {
     println!("settled after {:?}, at most {AGREE:?}", settled.elapsed());
     std::thread::sleep(Duration::from_millis(300));
     let done = load.stop();
-    let reads = done.events.iter().filter(|event| matches!(event.what, history::What::Read(_)));
-    let (reads, errors) = (reads.count(), done.errors.len());
-    println!("{} replies, {reads} reads that found something, {errors} errors", done.replies);
-    let mut kinds = std::collections::BTreeMap::<String, usize>::new();
-    for error in &done.errors {
-        let kind = error.split_once(": ").map_or(error.as_str(), |(_, kind)| kind);
-        let kind: String = kind.chars().filter(|letter| !letter.is_ascii_digit()).collect();
-        *kinds.entry(kind).or_default() += 1;
-    }
-    println!("{kinds:#?}");
-    assert!(reads > 1000, "the cluster serves, in between");
-    let wrong = history::check(&done.events);
-    assert!(
-        wrong.is_empty(),
-        "LARDER_HISTORY_SEED={seed}: {} of {reads} reads are wrong: {:#?}",
-        wrong.len(),
-        &wrong[..wrong.len().min(20)]
-    );
+    done.check(seed);
 }

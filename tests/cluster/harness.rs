@@ -225,21 +225,27 @@ impl Member {
     /// Waits until this coordinator sees so many nodes share all slots, and serves them.
     #[track_caller]
     pub fn wait_settled(&self, nodes: usize) {
-        let mut conn = self.server.conn();
-        let mut last = overview(&mut conn);
-        let deadline = Instant::now() + AGREE;
-        // Keys of all nodes, who serve them if they have a lease.
-        let probe: Vec<String> = (0..200).map(|number| format!("probe:{number}")).collect();
-        let probe = format!("MGET {}", probe.join(" "));
-        while !is_settled(&last, nodes) || !matches!(conn.cmd(&probe), Value::Array(_)) {
-            assert!(
-                Instant::now() < deadline,
-                "{nodes} nodes do not settle: {last:#}\n{}",
-                self.server.stderr()
-            );
-            std::thread::sleep(Duration::from_millis(10));
-            last = overview(&mut conn);
-        }
+        wait_settled(&self.server, nodes);
+    }
+}
+
+/// The same of a coordinator that was started in another way.
+#[track_caller]
+pub fn wait_settled(coordinator: &Server, nodes: usize) {
+    let mut conn = coordinator.conn();
+    let mut last = overview(&mut conn);
+    let deadline = Instant::now() + AGREE;
+    // Keys of all nodes, who serve them if they have a lease.
+    let probe: Vec<String> = (0..200).map(|number| format!("probe:{number}")).collect();
+    let probe = format!("MGET {}", probe.join(" "));
+    while !is_settled(&last, nodes) || !matches!(conn.cmd(&probe), Value::Array(_)) {
+        assert!(
+            Instant::now() < deadline,
+            "{nodes} nodes do not settle: {last:#}\n{}",
+            coordinator.stderr()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+        last = overview(&mut conn);
     }
 }
 

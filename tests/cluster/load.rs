@@ -1,8 +1,8 @@
 //! Clients that write and read without pause, and write down what they did and saw.
 
-use super::history::{Event, Time, What};
+use super::history::{self, Event, Time, What};
 use crate::util::{Conn, Value};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -11,6 +11,11 @@ use std::time::{Duration, Instant};
 const KEYS: usize = 100;
 /// A reply that takes longer will not come: its node or coordinator is frozen.
 const REPLY: Duration = Duration::from_millis(2500);
+
+/// What a variable of the environment says, which a test depends on.
+pub fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
 
 /// Whom a client asks.
 #[derive(Clone)]
@@ -25,6 +30,8 @@ pub enum Target {
 pub struct Load {
     clients: Vec<JoinHandle<Done>>,
     stop: Arc<AtomicBool>,
+    /// How many requests of each were answered so far, other than by an error.
+    replies: Arc<[AtomicUsize]>,
 }
 
 /// What one client, or all of them, did.
@@ -40,7 +47,17 @@ pub struct Done {
 impl Load {
     /// Starts a client for each target; the seed decides what they ask.
     pub fn start(targets: &[Target], seed: u64) -> Load {
+        Load::start_with(targets, seed, |_| ())
+    }
+
+    /// The same; the thread of each, by its number among the targets, does `first` before all else.
+    pub fn start_with(
+        targets: &[Target],
+        seed: u64,
+        first: impl Fn(usize) + Clone + Send + 'static,
+    ) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
+        let replies: Arc<[AtomicUsize]> = targets.iter().map(|_| AtomicUsize::new(0)).collect();
         let (values, began) = (Arc::new(AtomicU64::new(1)), Instant::now());
         let clients = targets.iter().enumerate().map(|(number, target)| {
             let client = Client {
@@ -51,10 +68,18 @@ impl Load {
                 began,
                 done: Done::default(),
             };
-            let stop = stop.clone();
-            std::thread::spawn(move || client.run(&stop))
+            let (stop, replies, first) = (stop.clone(), replies.clone(), first.clone());
+            std::thread::spawn(move || {
+                first(number);
+                client.run(&stop, &replies[number])
+            })
         });
-        Load { clients: clients.collect(), stop }
+        Load { clients: clients.collect(), stop, replies }
+    }
+
+    /// How many requests the clients for these targets got an answer to so far, other than an error.
+    pub fn replies(&self, numbers: &[usize]) -> usize {
+        numbers.iter().map(|number| self.replies[*number].load(Ordering::Relaxed)).sum()
     }
 
     /// Stops them; all that they did.
@@ -71,6 +96,31 @@ impl Load {
     }
 }
 
+impl Done {
+    /// Says how many there were of what, and checks that no read was stale.
+    #[track_caller]
+    pub fn check(&self, seed: u64) {
+        let reads = self.events.iter().filter(|event| matches!(event.what, What::Read(_)));
+        let (reads, errors) = (reads.count(), self.errors.len());
+        println!("{} replies, {reads} reads that found something, {errors} errors", self.replies);
+        let mut kinds = std::collections::BTreeMap::<String, usize>::new();
+        for error in &self.errors {
+            let kind = error.split_once(": ").map_or(error.as_str(), |(_, kind)| kind);
+            let kind: String = kind.chars().filter(|letter| !letter.is_ascii_digit()).collect();
+            *kinds.entry(kind).or_default() += 1;
+        }
+        println!("{kinds:#?}");
+        assert!(reads > 1000, "the cluster serves, in between");
+        let wrong = history::check(&self.events);
+        assert!(
+            wrong.is_empty(),
+            "LARDER_HISTORY_SEED={seed}: {} of {reads} reads are wrong: {:#?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(20)]
+        );
+    }
+}
+
 struct Client {
     target: Target,
     conn: Option<(String, Conn)>,
@@ -81,9 +131,10 @@ struct Client {
 }
 
 impl Client {
-    fn run(mut self, stop: &AtomicBool) -> Done {
+    fn run(mut self, stop: &AtomicBool, replies: &AtomicUsize) -> Done {
         while !stop.load(Ordering::Relaxed) {
             self.request();
+            replies.store(self.done.replies, Ordering::Relaxed);
         }
         self.done
     }

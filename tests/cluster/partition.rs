@@ -6,7 +6,11 @@
 use super::harness::{AGREE, Home};
 use crate::tools::run;
 use crate::util::{Server, larder, wait_for};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// 5 times what a lease lasts, and what lost slots may take to be served again.
@@ -14,9 +18,9 @@ const LEASE: Duration = Duration::from_millis(5 * 1500);
 const SERVED: Duration = Duration::from_millis(5 * 3000);
 
 /// A network of its own.
-struct Side {
+pub struct Side {
     holder: Child,
-    host: &'static str,
+    pub host: &'static str,
 }
 
 impl Drop for Side {
@@ -47,13 +51,19 @@ impl Side {
         command
     }
 
-    fn ip(&self, args: &[&str]) -> bool {
+    /// What a thread needs to [`enter`] this side.
+    pub fn door(&self) -> Arc<File> {
+        Arc::new(File::open(format!("/proc/{}/ns/net", self.holder.id())).unwrap())
+    }
+
+    /// Runs `ip` on this side: whether it succeeds.
+    pub fn ip(&self, args: &[&str]) -> bool {
         let output = self.command("ip", args).output();
         output.is_ok_and(|output| output.status.success())
     }
 
     /// A member that listens on this side.
-    fn member(&self, home: &Home, role: &str, number: usize, join: Option<&str>) -> Server {
+    pub fn member(&self, home: &Home, role: &str, number: usize, join: Option<&str>) -> Server {
         let addr = |port: usize| format!("{}:{}", self.host, port + number);
         let (resp, control) = (addr(7000), addr(17000));
         let (key, data) = (home.key(), home.path(&format!("{role}-{number}")));
@@ -86,8 +96,14 @@ impl Side {
     }
 }
 
-/// Two networks with a wire between them.
-fn networks() -> Option<(Side, Side)> {
+/// From now on this thread opens its sockets on the side that has this door.
+pub fn enter(door: &File) {
+    let kind = Some(LinkNameSpaceType::Network);
+    move_into_link_name_space(door.as_fd(), kind).unwrap();
+}
+
+/// Two networks with a wire between them; None where namespaces are not allowed.
+pub fn networks() -> Option<(Side, Side)> {
     let (here, there) = (Side::new("10.77.0.1")?, Side::new("10.77.0.2")?);
     let peer = there.holder.id().to_string();
     let is_made = here

@@ -55,8 +55,7 @@ impl Conn {
             Stream::Unix(stream) => stream.write_all(bytes),
         };
         if let Err(error) = sent {
-            let gone = matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
-            assert!(gone, "sending failed: {error}");
+            assert!(is_gone(error.kind()), "sending failed: {error}");
         }
     }
 
@@ -149,13 +148,20 @@ impl Conn {
             }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => self.eof = true,
+                kind if is_gone(kind) => self.eof = true,
                 ErrorKind::Interrupted => return true,
                 _ => panic!("reading failed: {error}"),
             },
         }
         false
     }
+}
+
+/// Whether an error says that there is nobody on the other side any more.
+fn is_gone(error: ErrorKind) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
+    // The last three are of a network that was cut.
+    matches!(error, BrokenPipe | ConnectionReset | HostUnreachable | NetworkUnreachable | TimedOut)
 }
 
 /// One request as an array of bulk strings.
