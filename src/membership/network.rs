@@ -48,10 +48,11 @@ type Channel = ResponseChannel<Answer>;
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
+    // Before the others: what it refuses they would otherwise count as a connection for ever.
+    limits: connection_limits::Behaviour,
     kad: kad::Behaviour<kad::store::MemoryStore>,
     identify: identify::Behaviour,
     talk: cbor::Behaviour<Request, Answer>,
-    limits: connection_limits::Behaviour,
 }
 
 /// What happens on the network.
