@@ -9,8 +9,11 @@ use super::table::{Kind, Table};
 use crate::cluster::{Member, MemberStatus, NodeId, Overview, Role};
 use crate::stats::report::{NodeReport, Report};
 use anyhow::{Context, Result, bail};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+
+/// Columns that all there is to show has room in.
+const WHOLE_WIDTH: usize = 200;
 
 /// Shows the members of a cluster, and what is being changed.
 pub fn status(options: &Options, as_json: bool) -> Result<ExitCode> {
@@ -52,7 +55,9 @@ fn show(mut connection: Connection, as_json: bool) -> Result<()> {
     let report = report.and_then(|text| serde_json::from_str::<Report>(&text).ok());
     let nodes = report.map(|report| report.nodes).unwrap_or_default();
     let look = Look::of_stdout();
-    out.write_all(paint::text(lines(&overview, &nodes, look.width), look).as_bytes())?;
+    // What goes to a file or a pipe need not fit a screen.
+    let width = if io::stdout().is_terminal() { look.width } else { WHOLE_WIDTH };
+    out.write_all(paint::text(lines(&overview, &nodes, width), look).as_bytes())?;
     Ok(())
 }
 

@@ -36,7 +36,7 @@ fn three_nodes_and_a_coordinator() {
 
     // So does the command, for people and for programs.
     let page = cluster_command(&["status", &authority.server.addr]);
-    for word in ["nothing changes", "authority", "3 nodes with slots"] {
+    for word in ["nothing changes", "authority", "3 nodes with slots", "lease"] {
         assert!(page.contains(word), "{word} in\n{page}");
     }
     for member in cluster.nodes.iter().chain([authority]) {
