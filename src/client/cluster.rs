@@ -54,10 +54,12 @@ fn show(mut connection: Connection, as_json: bool) -> Result<()> {
     let report = ask(&mut connection, &["LARDER", "STATS", "JSON"]).ok();
     let report = report.and_then(|text| serde_json::from_str::<Report>(&text).ok());
     let nodes = report.map(|report| report.nodes).unwrap_or_default();
-    let look = Look::of_stdout();
+    let mut look = Look::of_stdout();
     // What goes to a file or a pipe need not fit a screen.
-    let width = if io::stdout().is_terminal() { look.width } else { WHOLE_WIDTH };
-    out.write_all(paint::text(lines(&overview, &nodes, width), look).as_bytes())?;
+    if !io::stdout().is_terminal() {
+        look.width = WHOLE_WIDTH;
+    }
+    out.write_all(paint::text(lines(&overview, &nodes, look.width), look).as_bytes())?;
     Ok(())
 }
 
