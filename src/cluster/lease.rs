@@ -132,8 +132,8 @@ impl Lease {
 
     /// Offers another amount of memory.
     pub fn resize(&mut self, now_ms: u64, capacity: u64) -> Vec<Action> {
-        self.capacity = capacity;
-        self.hurry(now_ms)
+        let is_same = std::mem::replace(&mut self.capacity, capacity) == capacity;
+        if is_same { Vec::new() } else { self.hurry(now_ms) }
     }
 
     /// Notes whether keys of slots that were lost are still being removed.

@@ -47,8 +47,6 @@ impl Secret {
 pub enum Order {
     /// A coordinator's link goes by a table of this epoch.
     Linked(Epoch),
-    /// The node offers another amount of memory, in bytes.
-    Resize(u64),
     /// A member is to give its slots to others and to end.
     Leave(NodeId),
 }

@@ -148,11 +148,6 @@ impl SlotTable {
         }
     }
 
-    /// The owner of a key.
-    pub fn owner_of(&self, key: &[u8]) -> Owner {
-        self.owner(slot_of(key))
-    }
-
     /// Tells two fixed tables apart: 16 hexadecimal digits.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.addresses.join(" ").as_bytes());

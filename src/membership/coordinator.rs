@@ -26,7 +26,6 @@ pub(super) struct Driver {
     local: Arc<Local>,
     orders: Receiver<Order>,
     data: Option<Arc<DataDir>>,
-    noted: Vec<String>,
     status: Option<Status>,
 }
 
@@ -79,7 +78,6 @@ impl Driver {
             local,
             orders,
             data: settings.data.map(Arc::new),
-            noted: Vec::new(),
             status: None,
         }
     }
@@ -159,7 +157,9 @@ impl Driver {
             }
             Event::Answered(_, Answer::Noted) => {}
             Event::Coordinator(_) => {
-                self.note_coordinators();
+                if let Some(data) = &self.data {
+                    data.note_coordinators(&self.network.coordinator_addresses());
+                }
                 self.news(0);
             }
             Event::Rival(id) => {
@@ -333,16 +333,7 @@ impl Driver {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Leave(id) => self.network.ask(id, Request::Leave),
-            Order::Linked(_) | Order::Resize(_) => {}
-        }
-    }
-
-    /// Keeps the addresses of the coordinators for the next start.
-    fn note_coordinators(&mut self) {
-        let addresses = self.network.coordinator_addresses();
-        if let Some(data) = self.data.as_ref().filter(|_| addresses != self.noted) {
-            data.note_coordinators(&addresses);
-            self.noted = addresses;
+            Order::Linked(_) => {}
         }
     }
 }

@@ -93,8 +93,11 @@ impl DataDir {
         self.read(COORDINATORS).ok().flatten().unwrap_or_default()
     }
 
-    /// Notes the addresses of coordinators.
+    /// Notes the addresses of coordinators, if they are others than are noted.
     pub fn note_coordinators(&self, addresses: &[String]) {
+        if self.coordinators() == addresses {
+            return;
+        }
         if let Err(error) = self.write(COORDINATORS, &addresses) {
             tracing::warn!(error = format!("{error:#}"), "cannot note the coordinators");
         }

@@ -47,7 +47,6 @@ pub(super) struct Driver {
     orders: Receiver<Order>,
     store: Arc<Store>,
     data: Option<DataDir>,
-    noted: Vec<String>,
     /// Whose lease the node had last.
     authority: Option<NodeId>,
     steps: VecDeque<Step>,
@@ -81,7 +80,6 @@ impl Driver {
             orders,
             store,
             data,
-            noted: Vec::new(),
             authority: None,
             steps: VecDeque::new(),
             last: published.clone(),
@@ -132,7 +130,9 @@ impl Driver {
             Event::Answered(id, Answer::Grant(grant, _)) => self.granted(now, id, &grant),
             Event::Coordinator(id) => {
                 tracing::info!(coordinator = %id, "found a coordinator");
-                self.note_coordinators();
+                if let Some(data) = &self.data {
+                    data.note_coordinators(&self.network.coordinator_addresses());
+                }
                 self.lease.news(now, 0)
             }
             Event::Closed(_) | Event::Answered(..) | Event::Rival(_) => Vec::new(),
@@ -156,7 +156,6 @@ impl Driver {
         let now = now_ms();
         let actions = match order {
             Order::Linked(epoch) => self.lease.linked(now, epoch),
-            Order::Resize(bytes) => self.lease.resize(now, capacity(bytes)),
             Order::Leave(id) if id == self.local.id => self.leave(),
             Order::Leave(_) => Vec::new(),
         };
@@ -256,6 +255,10 @@ impl Driver {
             }
             self.steps.pop_front();
         }
+        // CONFIG SET may have changed it.
+        let offered = capacity(self.server.config.number(Id::Maxmemory));
+        let actions = self.lease.resize(now, offered);
+        self.act(actions);
         let actions = self.lease.set_sweeping(now, !self.dirty.is_empty());
         self.act(actions);
         if self.sweep.is_none() && !self.dirty.is_empty() {
@@ -297,15 +300,6 @@ impl Driver {
         }
         let view = View { table: table.clone(), ..View::default() };
         self.local.view.send_replace(Arc::new(view));
-    }
-
-    /// Keeps the addresses of the coordinators for the next start.
-    fn note_coordinators(&mut self) {
-        let addresses = self.network.coordinator_addresses();
-        if let Some(data) = self.data.as_ref().filter(|_| addresses != self.noted) {
-            data.note_coordinators(&addresses);
-            self.noted = addresses;
-        }
     }
 }
 

@@ -58,10 +58,7 @@ impl Member {
         args: Args<'_>,
     ) -> Result<(), Error> {
         if found.row.keys.is_none() {
-            let is_of_all_keys = found.row.flags & (flag::WRITE | flag::READONLY) != 0;
-            if is_of_all_keys && session.is_internal() {
-                self.check_link(session, found.row.has(flag::WRITE))?;
-            }
+            self.check_keyless(session, found)?;
             if !found.row.has(flag::FAST) {
                 pass.leave();
             }
@@ -100,6 +97,9 @@ impl Member {
         let mut first = None;
         let mut refused = None;
         for (found, args) in requests {
+            if found.row.keys.is_none() {
+                self.check_keyless(session, found)?;
+            }
             for at in found.row.keys.positions(args.len()) {
                 let slot = slot_of(args.at(at));
                 if first == Some(slot) {
@@ -122,8 +122,14 @@ impl Member {
 
     /// Whether a coordinator may ask for all keys here. To flush them, what it believes to be all nodes must be so: else
     /// what another coordinator has just written to a new one would still be there.
-    fn check_link(&self, session: &Session, is_flush: bool) -> Result<(), Error> {
-        let Some(fences) = &self.local.fences else { return Ok(()) };
+    fn check_keyless(&self, session: &Session, found: Found) -> Result<(), Error> {
+        let is_flush = found.row.has(flag::WRITE);
+        let is_of_all_keys = is_flush || found.row.has(flag::READONLY);
+        let Some(fences) =
+            self.local.fences.as_ref().filter(|_| is_of_all_keys && session.is_internal())
+        else {
+            return Ok(());
+        };
         let fence = fences.current();
         if !fence.holds(now_ms()) {
             return Err(NO_LEASE);

@@ -161,9 +161,17 @@ fn shares_follow_capacity() {
     let small = home.node(join, &["--maxmemory", "100mb"]);
     let large = home.node(join, &["--maxmemory", "300mb"]);
     let mut conn = authority.server.conn();
-    wait_for("the larger node has three times as much", AGREE, || {
-        let shares = shares(&overview(&mut conn));
-        let of = |id: &str| shares.iter().find(|(other, _)| other == id).map_or(0, |(_, is)| *is);
-        (of(&small.id), of(&large.id)) == (4096, 12288)
-    });
+    let mut wait_for_shares = |what: &str, wanted: (_, _)| {
+        wait_for(what, AGREE, || {
+            let shares = shares(&overview(&mut conn));
+            let of =
+                |id: &str| shares.iter().find(|(other, _)| other == id).map_or(0, |(_, is)| *is);
+            (of(&small.id), of(&large.id)) == wanted
+        });
+    };
+    wait_for_shares("the larger node has three times as much", (4096, 12288));
+    // Also when it changes.
+    let reply = small.server.conn().cmd("CONFIG SET maxmemory 300mb");
+    assert_eq!(reply, Value::Simple("OK".into()));
+    wait_for_shares("the nodes have equal shares", (8192, 8192));
 }
