@@ -254,7 +254,7 @@ fn hand_over(
     if failed {
         count_error(stats, reply);
     }
-    stats.executed(command, now.ns_since(started), failed);
+    stats.executed(command, 1, now.ns_since(started), failed.into());
     replies.borrow_mut().fill(place, reply);
 }
 
@@ -359,8 +359,9 @@ struct Carrier<'a> {
 
 impl Carrier<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let holds_back = self.link.queue.borrow_mut().holds_back();
         for _ in 0..READS_PER_TURN {
-            if let Err(error) = self.write(cx) {
+            if !holds_back && let Err(error) = self.write(cx) {
                 return Poll::Ready(Ended::Lost(format!("broke the connection ({error})")));
             }
             match self.read(cx) {
@@ -377,6 +378,11 @@ impl Carrier<'_> {
                 }
                 Poll::Pending => {
                     self.link.queue.borrow_mut().waker = Some(cx.waker().clone());
+                    if holds_back {
+                        // Unlike a wake this lets the runtime ask the system for more first.
+                        let yielded = pin!(tokio::task::yield_now()).poll(cx);
+                        debug_assert!(yielded.is_pending());
+                    }
                     return self.check_deadline(cx);
                 }
             }
