@@ -90,6 +90,8 @@ pub mod flag {
     pub const LOOSE: u16 = 1 << 12;
     /// Not in SLOWLOG: it only executes others, which are.
     pub const SKIP_SLOWLOG: u16 = 1 << 13;
+    /// Takes constant time here, if it is short, although Redis does not call it fast.
+    pub const BRIEF: u16 = 1 << 14;
 }
 
 /// What a command is about.

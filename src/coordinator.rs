@@ -179,7 +179,9 @@ impl Service for Coordinator {
 
     fn hold(&self, _: impl Iterator<Item = (Found, u64)>) {}
 
-    fn look_ahead(&self, (): &(), _: Found, _: u64, _: Ahead) {}
+    fn look_ahead(&self, (): &(), _: Found, _: u64, _: Ahead) -> bool {
+        false
+    }
 
     fn execute(
         &self,

@@ -80,11 +80,11 @@ impl Service for Node {
         Held { keyspace, pass: Pass::default() }
     }
 
-    fn look_ahead(&self, held: &Held<'_>, found: Found, hint: u64, step: Ahead) {
+    fn look_ahead(&self, held: &Held<'_>, found: Found, hint: u64, step: Ahead) -> bool {
         match found.row.run.lock {
             Lock::Keys if self.alone => held.keyspace.prefetch(hint, step),
             Lock::Keys => self.store.prefetch(hint, step),
-            _ => {}
+            _ => false,
         }
     }
 
@@ -169,7 +169,7 @@ impl Service for Node {
                 }
                 let end = Moment::now();
                 let ns = end.ns_since(start);
-                stats.executed(found.id, ns, result.is_err());
+                stats.executed(found.id, 1, ns, result.is_err().into());
                 server.note_slow(ns, found.id, args, &context.session.client);
                 server.show(context.session, *found, args);
                 start = end;

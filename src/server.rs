@@ -1,6 +1,7 @@
 //! What node and coordinator share: listener, workers, connections, sessions, the client registry, and the drain at
 //! the end. A role is a [`Service`]: what it does with a request that has passed the checks.
 
+mod batch;
 mod clients;
 mod connection;
 mod dispatch;
@@ -38,7 +39,7 @@ use crate::cluster::{Local, Order};
 use crate::command::{self, Found, flag};
 use crate::config::{Config, Id};
 use crate::resp::Args;
-use crate::stats::{Event, Events, Sample, SlowLog, Stats, WorkerStats};
+use crate::stats::{Event, Events, Sample, SlowLog, Stats, WallClock, WorkerStats};
 use crate::store::Store;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -65,6 +66,9 @@ impl Role {
     }
 }
 
+/// A `slowlog-log-slower-than` below this has each command timed by itself, in microseconds.
+const EXACT_BELOW_US: u64 = 1000;
+
 /// The state of one server that all its workers share; nothing in it is written on the path of a request.
 pub struct Server {
     /// What it is.
@@ -87,6 +91,8 @@ pub struct Server {
     pub events: Events,
     /// When it started.
     pub started: Instant,
+    /// The time of day, for requests.
+    pub wall: WallClock,
     /// When it started, in seconds since 1970.
     pub started_unix: u64,
     /// A random name of this run: 40 hexadecimal digits.
@@ -118,6 +124,7 @@ impl Server {
             slowlog: SlowLog::default(),
             events: Events::default(),
             started: Instant::now(),
+            wall: WallClock::new(),
             started_unix: now_us() / 1_000_000,
             run_id: (0..40)
                 .map(|_| char::from(b"0123456789abcdef"[fastrand::usize(..16)]))
@@ -136,13 +143,20 @@ impl Server {
         now_us()
     }
 
+    /// Whether each command must be timed by itself, however many of a kind come together: somebody looks for what takes
+    /// less than a millisecond, or for the longest of all.
+    pub(crate) fn wants_exact_times(&self) -> bool {
+        self.config.number(Id::SlowlogLogSlowerThan) < EXACT_BELOW_US
+            || self.config.number(Id::LatencyMonitorThreshold) > 0
+    }
+
     /// Notes a command that took `ns` nanoseconds if that is long, and if this is where commands are executed.
     pub(crate) fn note_slow(&self, ns: u64, command: u16, args: Args<'_>, client: &Client) {
         if self.store.is_none() {
             return;
         }
         let least = self.config.number(Id::SlowlogLogSlowerThan) as i64;
-        let (us, found) = (ns / 1000, || command::all()[usize::from(command)]);
+        let (us, found) = (ns / 1000, || &command::all()[usize::from(command)]);
         if least >= 0 && us >= least as u64 {
             let most = self.config.number(Id::SlowlogMaxLen) as usize;
             self.slowlog.note(most, (us, now_us() / 1_000_000), found(), args, client);

@@ -15,7 +15,7 @@ mod sparkline;
 
 pub use events::{Event, Events, Sample, Series};
 pub use histogram::{Histogram, Snapshot};
-pub use moment::Moment;
+pub use moment::{Moment, WallClock};
 pub use slowlog::SlowLog;
 pub(crate) use slowlog::redacted;
 
@@ -76,17 +76,18 @@ impl WorkerStats {
         }
     }
 
-    /// Counts a command that was executed and took `ns` nanoseconds.
-    pub fn executed(&self, id: u16, ns: u64, failed: bool) {
+    /// Counts a command that was executed so many times, taking `ns` nanoseconds in all: each is said to have taken as
+    /// long as the others. So many of them have failed.
+    pub fn executed(&self, id: u16, count: u64, ns: u64, failed: u64) {
         let stats = &self.by_command[id as usize];
-        add(&self.commands, 1);
-        add(&stats.calls, 1);
+        add(&self.commands, count);
+        add(&stats.calls, count);
         add(&stats.ns, ns);
-        if failed {
-            add(&stats.failed, 1);
+        if failed > 0 {
+            add(&stats.failed, failed);
         }
         if self.tracking.load(Relaxed) {
-            stats.latency.get_or_init(|| Box::new(Histogram::new())).record(ns);
+            stats.latency.get_or_init(|| Box::new(Histogram::new())).record_alike(count, ns);
         }
     }
 

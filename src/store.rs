@@ -66,15 +66,15 @@ const ENTRY_BYTES_MAX: usize = 192;
 pub enum Ahead {
     /// The bucket of the key.
     Bucket,
-    /// The entry, if it is the first of its bucket.
+    /// The entry, or the bucket in which that one goes on.
     Entry,
-    /// The value, and the neighbours in the order of use.
-    Value,
+    /// The entry in that one.
+    Overflow,
 }
 
 impl Ahead {
     /// The steps, in order.
-    pub const STEPS: [Ahead; 3] = [Ahead::Bucket, Ahead::Entry, Ahead::Value];
+    pub const STEPS: [Ahead; 3] = [Ahead::Bucket, Ahead::Entry, Ahead::Overflow];
 }
 
 /// Bytes of the memory that entries and index lie in.
@@ -138,11 +138,12 @@ impl Store {
         keyspace
     }
 
-    /// Fetches ahead what a look-up of the key with this hash will need, unless somebody has its shard locked.
-    pub fn prefetch(&self, hash: u64, what: Ahead) {
-        if let Ok(shard) = self.shards[shard_index(hash)].try_lock() {
-            shard.prefetch(hash as u32, what);
-        }
+    /// Fetches ahead what a look-up of the key with this hash will need, unless somebody has its shard locked. Answers
+    /// whether another step is of use.
+    pub fn prefetch(&self, hash: u64, what: Ahead) -> bool {
+        self.shards[shard_index(hash)]
+            .try_lock()
+            .is_ok_and(|shard| shard.prefetch(hash as u32, what))
     }
 
     /// The shards of keys with these hashes, locked for several requests one after another: each turns to its key by

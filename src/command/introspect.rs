@@ -73,7 +73,7 @@ fn tips(row: &Command) -> Vec<&'static str> {
     std::iter::once(request).chain(merge.and_then(response)).collect()
 }
 
-fn describe(found: &Found, reply: &mut Reply<'_>) {
+fn describe(found: Found, reply: &mut Reply<'_>) {
     let row = found.row;
     reply.array(10);
     reply.bulk(found.full_name.as_bytes());
@@ -95,7 +95,7 @@ fn describe(found: &Found, reply: &mut Reply<'_>) {
     }
 }
 
-fn subcommand_ids(found: &Found) -> std::ops::Range<usize> {
+fn subcommand_ids(found: Found) -> std::ops::Range<usize> {
     let first = usize::from(found.id) + 1;
     first..first + found.row.subcommands.len()
 }
@@ -195,7 +195,7 @@ pub(super) fn docs(
     Ok(())
 }
 
-fn document(found: &Found, reply: &mut Reply<'_>) {
+fn document(found: Found, reply: &mut Reply<'_>) {
     let row = found.row;
     reply.bulk(found.full_name.as_bytes());
     reply.map(3 + usize::from(!row.subcommands.is_empty()));
@@ -219,7 +219,7 @@ pub(super) fn list(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let by = args.get(4);
-    let keep: Box<dyn Fn(&Found) -> bool> = match (args.len(), by) {
+    let keep: Box<dyn Fn(Found) -> bool> = match (args.len(), by) {
         (2, _) => Box::new(|_| true),
         (5, Some(_)) if !args.is(2, "FILTERBY") => return Err(Error::SYNTAX),
         (5, Some(_)) if args.is(3, "MODULE") => Box::new(|_| false),
@@ -233,7 +233,7 @@ pub(super) fn list(
         }
         _ => return Err(Error::SYNTAX),
     };
-    let found: Vec<&Found> = all().iter().filter(|found| keep(found)).collect();
+    let found: Vec<Found> = all().iter().filter(|found| keep(found)).collect();
     reply.array(found.len());
     for found in found {
         reply.bulk(found.full_name.as_bytes());

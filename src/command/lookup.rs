@@ -6,8 +6,7 @@ use smallvec::SmallVec;
 use std::sync::LazyLock;
 
 /// A row, with what is worked out from its place in the table.
-#[derive(Clone, Copy)]
-pub struct Found {
+pub struct Numbered {
     /// Numbers commands and subcommands from 0, for statistics.
     pub id: u16,
     /// The row.
@@ -16,9 +15,12 @@ pub struct Found {
     pub full_name: &'static str,
 }
 
+/// The row of a request.
+pub type Found = &'static Numbered;
+
 struct Index {
-    found: Vec<Found>,
-    /// Open addressing by a hash of the lower-case name: places in `found` of top-level commands.
+    rows: Vec<Numbered>,
+    /// Open addressing by a hash of the lower-case name: places in `rows` of top-level commands.
     slots: Vec<u16>,
 }
 
@@ -26,10 +28,10 @@ const EMPTY: u16 = u16::MAX;
 const SLOTS: usize = 1024;
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let mut index = Index { found: Vec::new(), slots: vec![EMPTY; SLOTS] };
+    let mut index = Index { rows: Vec::new(), slots: vec![EMPTY; SLOTS] };
     for row in COMMANDS {
-        let id = index.found.len() as u16;
-        index.found.push(Found { id, row, full_name: row.name });
+        let id = index.rows.len() as u16;
+        index.rows.push(Numbered { id, row, full_name: row.name });
         let mut slot = hash(row.name.as_bytes());
         while index.slots[slot % SLOTS] != EMPTY {
             slot += 1;
@@ -38,15 +40,15 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
         for (subrow, id) in row.subcommands.iter().zip(id + 1..) {
             // Once for the process: the table is static.
             let full_name = format!("{}|{}", row.name, subrow.name).leak();
-            index.found.push(Found { id, row: subrow, full_name });
+            index.rows.push(Numbered { id, row: subrow, full_name });
         }
     }
     index
 });
 
 /// Every command and subcommand, by id.
-pub fn all() -> &'static [Found] {
-    &INDEX.found
+pub fn all() -> &'static [Numbered] {
+    &INDEX.rows
 }
 
 /// The command that was asked for last, and how it was spelt: the next request is often of the same.
@@ -85,9 +87,9 @@ impl Likely {
         let name = args.at(1);
         let sub = found.row.subcommands.iter().zip(found.id + 1..);
         match sub.into_iter().find(|(row, _)| row.name.as_bytes().eq_ignore_ascii_case(name)) {
-            Some((row, id)) if row.accepts(args.len()) => Ok(INDEX.found[id as usize]),
+            Some((row, id)) if row.accepts(args.len()) => Ok(&INDEX.rows[id as usize]),
             Some((_, id)) if !found.row.has(flag::LOOSE) => {
-                Err(Error::arity(INDEX.found[id as usize].full_name))
+                Err(Error::arity(INDEX.rows[id as usize].full_name))
             }
             _ => Err(unknown_subcommand(found.row, name)),
         }
@@ -109,7 +111,7 @@ pub(crate) fn find(name: &[u8]) -> Option<Found> {
         match INDEX.slots[slot % SLOTS] {
             EMPTY => return None,
             id => {
-                let found = INDEX.found[id as usize];
+                let found = &INDEX.rows[id as usize];
                 if found.row.name.as_bytes().eq_ignore_ascii_case(name) {
                     return Some(found);
                 }
@@ -121,8 +123,8 @@ pub(crate) fn find(name: &[u8]) -> Option<Found> {
 
 /// A command or a subcommand by its full name, `config|get`.
 pub(crate) fn find_full(name: &[u8]) -> Option<Found> {
-    let mut all = INDEX.found.iter();
-    all.find(|found| found.full_name.as_bytes().eq_ignore_ascii_case(name)).copied()
+    let mut all = INDEX.rows.iter();
+    all.find(|found| found.full_name.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// FNV-1a over the lower-case name; the names are ours, so nobody can make them collide.

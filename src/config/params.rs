@@ -218,7 +218,7 @@ pub static PARAMS: &[Param] = &[
     fixed(Id::IoThreads, "io-threads", "1"),
     fixed(Id::ReplicaReadOnly, "replica-read-only", "yes"),
     run_time(Id::SlowlogLogSlowerThan, "slowlog-log-slower-than", Kind::Number { min: -1, max: i64::MAX }, "10000", Scope::Node,
-        "Keep commands in SLOWLOG that took so many microseconds to execute, 0 = all, -1 = none"),
+        "Keep commands in SLOWLOG that took so many microseconds to execute, 0 = all, -1 = none; below 1000 each command is timed by itself, however many short ones of a kind come together"),
     run_time(Id::SlowlogMaxLen, "slowlog-max-len", Kind::Number { min: 0, max: i64::MAX }, "128", Scope::Node,
         "Commands that SLOWLOG keeps"),
     run_time(Id::LatencyMonitorThreshold, "latency-monitor-threshold", Kind::Number { min: 0, max: i64::MAX }, "0", Scope::Node,

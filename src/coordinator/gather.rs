@@ -81,7 +81,7 @@ impl Caller {
         if failed {
             count_error(&self.stats, reply);
         }
-        self.stats.executed(self.command, now.ns_since(self.started), failed);
+        self.stats.executed(self.command, 1, now.ns_since(self.started), failed.into());
         self.replies.borrow_mut().fill(self.place, reply);
     }
 }

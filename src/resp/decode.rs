@@ -3,7 +3,6 @@
 //! Redis 7.0's `processInputBuffer`, held by the recorded table in `tests/conformance`.
 
 use super::{Args, parse_int};
-use std::ops::Range;
 
 /// Longest inline request, and longest length line of a request, in bytes.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -29,12 +28,14 @@ pub struct Limits {
 pub struct ProtocolError(pub Vec<u8>);
 
 /// A request that was found: its arguments are had from [`Decoder::args`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoded {
     /// Bytes it takes in the buffer.
     pub length: usize,
-    /// Its arguments, as places in the decoder's list.
-    ranges: Range<usize>,
+    /// Where its arguments begin and end in the decoder's list. An argument takes six bytes at least, so there would have
+    /// to be 24 GiB of requests at hand before these are too small.
+    begin: u32,
+    end: u32,
     is_inline: bool,
 }
 
@@ -64,16 +65,15 @@ impl Decoder {
         let length =
             if is_inline { self.decode_inline(buf)? } else { self.decode_array(buf, limits)? };
         let Some(length) = length else { return Ok(None) };
-        let ranges = self.begin..self.ranges.len();
-        self.begin = ranges.end;
+        let begin = std::mem::replace(&mut self.begin, self.ranges.len());
         self.pos = 0;
         self.remaining = None;
-        Ok(Some(Decoded { length, ranges, is_inline }))
+        Ok(Some(Decoded { length, begin: begin as u32, end: self.begin as u32, is_inline }))
     }
 
     /// The arguments of a request that was found at the start of `buf`.
     pub fn args<'a>(&'a self, buf: &'a [u8], decoded: &Decoded) -> Args<'a> {
-        let ranges = &self.ranges[decoded.ranges.clone()];
+        let ranges = &self.ranges[decoded.begin as usize..decoded.end as usize];
         if decoded.is_inline {
             Args::new(&self.inline, ranges, false)
         } else {

@@ -1,13 +1,14 @@
 //! One client connection: reads what is there, executes every whole request in it, and writes the replies in
 //! one gathered write.
 
-use super::dispatch::{Call, Outcome, Service, dispatch};
+use super::batch::{BatchEnd, Progress, Request};
+use super::dispatch::{Call, Outcome, Service, dispatch, refuse_unknown};
 use super::late::Late;
 use super::stream::Stream;
 use super::{Replies, ReplyMode, Server, Session};
-use crate::command::{self, Found, Likely};
+use crate::command::{self, Likely};
 use crate::config::Id;
-use crate::resp::{Decoded, Decoder, Error, Limits, Output, ProtocolError, Reply};
+use crate::resp::{Decoder, Error, Limits, Output, Reply};
 use crate::stats::{Moment, WorkerStats, add};
 use crate::store::Ahead;
 use bytes::{Buf, BytesMut};
@@ -25,7 +26,7 @@ const READ_AHEAD_BYTES_MAX: usize = 32 << 20;
 /// While so many bytes of replies are not taken by the client, or are to be expected, its further requests stay
 /// unread.
 const REPLY_BYTES_MAX: usize = 1 << 20;
-/// Requests that are decoded and prepared together.
+/// Requests that are decoded and prepared together: as many as bits tell apart.
 const BATCH_MAX: usize = 16;
 /// Reads of one connection before others get their turn, and bytes of them.
 const READS_PER_TURN: usize = 4;
@@ -45,46 +46,6 @@ pub(super) struct Worker<S> {
     pub(super) late: Rc<Late>,
     /// The requests at hand of whichever connection is executing.
     pub(super) batch: RefCell<Vec<Request>>,
-}
-
-/// A request that is decoded but not yet executed.
-pub(super) struct Request {
-    /// Where it begins in the read buffer.
-    at: usize,
-    decoded: Decoded,
-    /// Its row; nothing for an empty request.
-    found: Option<Result<Found, Error>>,
-    /// What the service wanted to know of it beforehand.
-    hint: u64,
-}
-
-impl Request {
-    /// Its row, if it has one, and what the service wanted to know.
-    fn known(&self) -> Option<(Found, u64)> {
-        Some((self.found.as_ref()?.as_ref().ok().copied()?, self.hint))
-    }
-}
-
-/// How far the requests in the buffer have been executed.
-struct Progress {
-    /// Bytes of them.
-    consumed: usize,
-    /// The command of the last one.
-    last: Option<u16>,
-    /// When it ended.
-    end: Moment,
-    /// The time, in milliseconds since 1970.
-    now: u64,
-}
-
-/// Why a batch is no longer.
-enum BatchEnd {
-    /// There may be more.
-    Full,
-    /// No whole request follows.
-    Input,
-    /// What follows is no request.
-    Error(ProtocolError),
 }
 
 struct Connection<S> {
@@ -301,33 +262,44 @@ impl<S: Service> Connection<S> {
                 Err(error) => return BatchEnd::Error(error),
             };
             let args = self.decoder.args(&self.buf[at..], &decoded);
-            let found = (!args.is_empty()).then(|| self.likely.lookup(args));
-            let mut hint = 0;
-            if let Some(Ok(found)) = found {
-                hint = self.worker.service.hint(found, args);
-            }
-            let length = decoded.length;
+            // What is wrong with it is worked out when it is its turn.
+            let found = if args.is_empty() { None } else { self.likely.lookup(args).ok() };
+            let hint = found.map_or(0, |found| self.worker.service.hint(found, args));
             batch.push(Request { at, decoded, found, hint });
-            at += length;
+            at += decoded.length;
         }
         BatchEnd::Full
     }
 
     /// Executes a batch while there is room for replies. Answers whether all of it was executed.
-    fn execute_batch(&mut self, batch: &mut [Request], progress: &mut Progress) -> bool {
+    fn execute_batch(&mut self, batch: &[Request], progress: &mut Progress) -> bool {
         if batch.is_empty() {
             return true;
         }
         let worker = self.worker.clone();
-        // A request alone gains nothing by it.
-        let ahead = if batch.len() > 1 { &*batch } else { &[] };
-        let mut held = worker.service.hold(ahead.iter().filter_map(Request::known));
-        for step in Ahead::STEPS {
-            for (found, hint) in ahead.iter().filter_map(Request::known) {
-                worker.service.look_ahead(&held, found, hint, step);
+        let known = || batch.iter().filter_map(|request| Some((request.found?, request.hint)));
+        let mut held = worker.service.hold(known());
+        // A request alone has nobody to wait with it for the second step.
+        let steps = if batch.len() > 1 { &Ahead::STEPS[..] } else { &Ahead::STEPS[..1] };
+        let mut over = 0u64;
+        for &step in steps {
+            for (number, (found, hint)) in known().enumerate() {
+                if over >> number & 1 == 0 && !worker.service.look_ahead(&held, found, hint, step) {
+                    over |= 1 << number;
+                }
             }
         }
+        if progress.end == Moment::START {
+            // The clock is read while memory is fetched.
+            progress.end = Moment::now();
+            progress.now = worker.server.wall.ms(progress.end);
+        }
         let executed = self.execute_each(&worker, &mut held, batch, progress);
+        if progress.untimed > 0
+            && let Some(id) = progress.last
+        {
+            self.read_clock(progress, id, 0);
+        }
         if !worker.service.may_reply(held) {
             let client = self.session.client.addr.as_str();
             tracing::debug!(client, "the lease ended before the reply: closed the connection");
@@ -343,11 +315,12 @@ impl<S: Service> Connection<S> {
         &mut self,
         worker: &'a Worker<S>,
         held: &mut S::Held<'a>,
-        batch: &mut [Request],
+        batch: &[Request],
         progress: &mut Progress,
     ) -> bool {
         let watched = !worker.server.monitors.is_empty();
-        for Request { at, decoded, found, hint } in batch {
+        let each_is_timed = worker.server.wants_exact_times();
+        for (number, request) in batch.iter().enumerate() {
             if self.session.closing {
                 return false;
             }
@@ -355,8 +328,8 @@ impl<S: Service> Connection<S> {
                 self.starved = true;
                 return false;
             }
-            if let Some(found) = found.take() {
-                let args = self.decoder.args(&self.buf[*at..], decoded);
+            let args = self.decoder.args(&self.buf[request.at..], &request.decoded);
+            if !args.is_empty() {
                 let mut call = Call {
                     server: &worker.server,
                     session: &mut self.session,
@@ -365,35 +338,56 @@ impl<S: Service> Connection<S> {
                     started: progress.end,
                     stats: &self.stats,
                 };
-                let (outcome, id) = dispatch(&worker.service, held, &mut call, args, found, *hint);
+                let (outcome, id) = match request.found {
+                    Some(found) => {
+                        dispatch(&worker.service, held, &mut call, args, found, request.hint)
+                    }
+                    None => (refuse_unknown(&mut call, args), None),
+                };
                 if outcome == Outcome::Wait {
                     self.wait = true;
                     return false;
                 }
                 if let (Outcome::Done { failed }, Some(id)) = (outcome, id) {
-                    // The end of one command is the start of the next: one clock reading for each.
-                    let end = Moment::now();
-                    let ns = end.ns_since(progress.end);
-                    self.stats.executed(id, ns, failed);
-                    worker.server.note_slow(ns, id, args, &self.session.client);
-                    if worker.stats.is_looked_at() {
-                        worker.server.note_prefix(&worker.stats, ns, id, args);
+                    progress.untimed += 1;
+                    let looked_at = worker.stats.is_looked_at();
+                    let alike = batch.get(number + 1).is_some_and(|next| request.is_like(next));
+                    if !alike || failed || looked_at || each_is_timed {
+                        let ns = self.read_clock(progress, id, u64::from(failed));
+                        worker.server.note_slow(ns, id, args, &self.session.client);
+                        if looked_at {
+                            worker.server.note_prefix(&worker.stats, ns, id, args);
+                        }
                     }
-                    progress.end = end;
+                } else if progress.untimed > 0
+                    && let Some(last) = progress.last
+                {
+                    self.read_clock(progress, last, 0);
                 }
                 if let Some(id) = id
                     && (watched || self.session.is_monitoring())
                 {
                     let server = &worker.server;
-                    server.show(&self.session, command::all()[usize::from(id)], args);
+                    server.show(&self.session, &command::all()[usize::from(id)], args);
                     // One's own command comes right behind its reply.
                     self.take_pushed();
                 }
                 progress.last = id.or(progress.last);
             }
-            progress.consumed = *at + decoded.length;
+            progress.consumed = request.at + request.decoded.length;
         }
         true
+    }
+
+    /// Counts the requests of one command that have been executed since the clock was read last, of which so many have
+    /// failed, and answers how many nanoseconds each took. The end of one command is the start of the next.
+    fn read_clock(&self, progress: &mut Progress, id: u16, failed: u64) -> u64 {
+        let end = Moment::now();
+        let ns = end.ns_since(progress.end);
+        let count = std::mem::take(&mut progress.untimed);
+        self.stats.executed(id, count, ns, failed);
+        progress.end = end;
+        ns / count.max(1)
     }
 
     /// Executes the whole requests in the buffer while there is room for their replies. Answers whether any
@@ -408,13 +402,13 @@ impl<S: Service> Connection<S> {
         self.wait = false;
         self.starved = false;
         let worker = self.worker.clone();
-        let now = worker.server.now_us() / 1000;
         let mut batch = std::mem::take(&mut *worker.batch.borrow_mut());
-        let mut progress = Progress { consumed: 0, last: None, end: Moment::now(), now };
+        let mut progress =
+            Progress { consumed: 0, last: None, end: Moment::START, untimed: 0, now: 0 };
         loop {
             let authenticated = self.session.authenticated;
             let end = self.decode_batch(&mut batch, progress.consumed);
-            let executed = self.execute_batch(&mut batch, &mut progress);
+            let executed = self.execute_batch(&batch, &mut progress);
             if !executed || self.session.closing {
                 // What is decoded but not executed will be decoded again, when there is room for it.
                 self.decoder.rewind();
@@ -442,7 +436,7 @@ impl<S: Service> Connection<S> {
         }
         batch.clear();
         *worker.batch.borrow_mut() = batch;
-        let Progress { consumed, last, .. } = progress;
+        let Progress { consumed, last, now, .. } = progress;
         if consumed == self.buf.len() {
             // Clearing keeps the room; advancing would creep through it.
             self.buf.clear();

@@ -2,7 +2,7 @@
 //! of a transaction.
 
 use super::{Queue, Replies, ReplyMode, Server, Session};
-use crate::command::{Found, Route, find, flag};
+use crate::command::{self, Found, Route, find, flag};
 use crate::resp::{Args, Error, Reply};
 use crate::stats::{Moment, WorkerStats};
 use crate::store::Ahead;
@@ -48,8 +48,9 @@ pub trait Service: 'static {
     /// Takes what the requests of a batch will need all together.
     fn hold(&self, batch: impl Iterator<Item = (Found, u64)>) -> Self::Held<'_>;
 
-    /// Prepares for a request that will be executed soon, a step at a time for all that are at hand.
-    fn look_ahead(&self, held: &Self::Held<'_>, found: Found, hint: u64, step: Ahead);
+    /// Prepares for a request that will be executed soon, a step at a time for all that are at hand. Answers whether
+    /// another step is of use.
+    fn look_ahead(&self, held: &Self::Held<'_>, found: Found, hint: u64, step: Ahead) -> bool;
 
     /// Executes a request.
     fn execute<'a>(
@@ -136,21 +137,45 @@ pub(super) fn dispatch<'a, S: Service>(
     held: &mut S::Held<'a>,
     call: &mut Call<'_>,
     args: Args<'_>,
-    found: Result<Found, Error>,
+    found: Found,
     hint: u64,
 ) -> (Outcome, Option<u16>) {
-    let has = |flags| found.as_ref().is_ok_and(|found| found.row.has(flags));
-    if has(flag::BARRIER) && call.replies.borrow().waiting() > 0 {
+    if found.row.has(flag::BARRIER) && call.replies.borrow().waiting() > 0 {
         return (Outcome::Wait, None);
     }
-    let mode = call.session.reply_mode;
-    if mode == ReplyMode::SkipNext {
-        call.session.reply_mode = ReplyMode::On;
+    if call.session.reply_mode == ReplyMode::On {
+        return check_and_execute(service, held, call, args, found, hint);
     }
     // CLIENT REPLY ON answers again.
-    let muted = mode != ReplyMode::On && !(has(flag::UNMUTED) && args.is(2, "ON"));
+    let muted = !(found.row.has(flag::UNMUTED) && args.is(2, "ON"));
+    mute(call, muted, |call| check_and_execute(service, held, call, args, found, hint))
+}
+
+/// Answers a request that names no command, or has a wrong number of arguments for it, with the error that says so.
+pub(super) fn refuse_unknown(call: &mut Call<'_>, args: Args<'_>) -> Outcome {
+    let muted = call.session.reply_mode != ReplyMode::On;
+    mute(call, muted, |call| {
+        // What browsers and spam send: nothing good comes of going on.
+        if args.is(0, "post") || args.is(0, "host:") {
+            let client = &call.session.client.addr;
+            tracing::warn!(client, "HTTP request: closed the connection");
+            call.session.closing = true;
+            return Outcome::Done { failed: true };
+        }
+        match command::lookup(args) {
+            Err(error) => reject(call, args, error),
+            Ok(_) => Outcome::Refused,
+        }
+    })
+}
+
+/// Answers a request or, if `muted`, keeps its reply from the client.
+fn mute<T>(call: &mut Call<'_>, muted: bool, answer: impl FnOnce(&mut Call<'_>) -> T) -> T {
+    if call.session.reply_mode == ReplyMode::SkipNext {
+        call.session.reply_mode = ReplyMode::On;
+    }
     call.replies.borrow_mut().muted = muted;
-    let done = check_and_execute(service, held, call, args, found, hint);
+    let done = answer(call);
     call.replies.borrow_mut().muted = false;
     done
 }
@@ -160,22 +185,9 @@ fn check_and_execute<'a, S: Service>(
     held: &mut S::Held<'a>,
     call: &mut Call<'_>,
     args: Args<'_>,
-    found: Result<Found, Error>,
+    found: Found,
     hint: u64,
 ) -> (Outcome, Option<u16>) {
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            // What browsers and spam send: nothing good comes of going on.
-            if args.is(0, "post") || args.is(0, "host:") {
-                let client = &call.session.client.addr;
-                tracing::warn!(client, "HTTP request: closed the connection");
-                call.session.closing = true;
-                return (Outcome::Done { failed: true }, None);
-            }
-            return (reject(call, args, error), None);
-        }
-    };
     let row = found.row;
     let refusal = if !call.session.authenticated && !row.has(flag::NO_AUTH) {
         Some(if call.session.is_restricted() { DENIED } else { NOAUTH })

@@ -290,6 +290,7 @@ async fn upkeep(server: Arc<Server>) {
     let mut ticks = interval(Duration::from_millis(SAMPLE_MS));
     for round in 0u64.. {
         ticks.tick().await;
+        server.wall.set();
         server.stats.sample();
         let (timeout_ms, limit) =
             (server.config.number(Id::Timeout) * 1000, server.config.output_limit());

@@ -24,7 +24,12 @@ impl Histogram {
 
     /// Counts a duration; only ever called by one thread.
     pub fn record(&self, ns: u64) {
-        add(&self.counts[bucket(ns)], 1);
+        self.record_alike(1, ns);
+    }
+
+    /// Counts `count` durations, at least one, that are alike and are `ns` together; only ever called by the same thread.
+    pub fn record_alike(&self, count: u64, ns: u64) {
+        add(&self.counts[bucket(ns / count)], count);
         add(&self.sum, ns);
     }
 

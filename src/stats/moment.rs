@@ -1,13 +1,21 @@
 //! A moment of the clock that never goes back.
 
 use rustix::time::{ClockId, clock_gettime};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How close together two readings of different clocks must be, and how often that is tried.
+const CLOSE: Duration = Duration::from_micros(20);
+const TRIES: usize = 5;
 
 /// Nanoseconds of the monotonic clock: cheaper to read and to subtract than `Instant`, of which a request needs two.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Moment(u64);
 
 impl Moment {
+    /// The start of the machine: before every other one.
+    pub const START: Moment = Moment(0);
+
     /// The present one.
     #[inline]
     pub fn now() -> Self {
@@ -28,9 +36,51 @@ impl Moment {
     }
 }
 
+/// The time of day at a [`Moment`], without another reading of a clock.
+#[derive(Debug, Default)]
+pub struct WallClock(AtomicU64);
+
+impl WallClock {
+    /// One that is right.
+    pub fn new() -> Self {
+        let clock = WallClock::default();
+        clock.set();
+        clock
+    }
+
+    /// Follows the system's clock, which somebody may have set: to be called every now and then.
+    pub fn set(&self) {
+        for _ in 0..TRIES {
+            let before = Moment::now();
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let ns = since_1970.as_nanos() as u64;
+            self.0.store(ns.wrapping_sub(before.0), Relaxed);
+            // Whoever is interrupted between the two readings has them wrong.
+            if before.elapsed() < CLOSE {
+                break;
+            }
+        }
+    }
+
+    /// Milliseconds since 1970.
+    #[inline]
+    pub fn ms(&self, moment: Moment) -> u64 {
+        self.0.load(Relaxed).wrapping_add(moment.0) / 1_000_000
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_wall_clock_agrees_with_the_system() {
+        let clock = WallClock::new();
+        std::thread::sleep(Duration::from_millis(5));
+        let system = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let (before, ms, after) = (system(), clock.ms(Moment::now()), system());
+        assert!((before - 1..=after + 1).contains(&ms), "{ms} is not within {before} to {after}");
+    }
 
     #[test]
     fn moments_follow_one_another() {

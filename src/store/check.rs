@@ -70,6 +70,14 @@ impl Shard {
             order.push(name(handle));
             handle = entries.newer(handle);
         }
+        // What was used and is not yet where it belongs.
+        for late in self.eviction.order.late() {
+            if entries.meta(late).list() == self.eviction.current() {
+                let late = name(late);
+                order.retain(|other| *other != late);
+                order.push(late);
+            }
+        }
         (order, all)
     }
 }

@@ -15,6 +15,7 @@ use super::classes::{CELL_BYTES_MAX, cell_size};
 use super::hash::KeyHasher;
 use super::large::{Large, Slab};
 use super::pool::Pool;
+use super::prefetch::prefetch;
 use super::value::Str;
 use bytes::Bytes;
 
@@ -187,6 +188,30 @@ impl Entries {
 
     pub(super) fn set_newer(&mut self, handle: u32, newer: u32) {
         self.set_word(handle, NEWER, newer);
+    }
+
+    /// Its neighbours in the order of eviction, the newer one first.
+    pub(super) fn links(&self, handle: u32) -> (u32, u32) {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.arena.cell(handle)[NEWER..META]);
+        let both = u64::from_le_bytes(bytes);
+        (both as u32, (both >> 32) as u32)
+    }
+
+    pub(super) fn set_links(&mut self, handle: u32, newer: u32, older: u32) {
+        let both = u64::from(newer) | u64::from(older) << 32;
+        self.arena.cell_mut(handle)[NEWER..META].copy_from_slice(&both.to_le_bytes());
+    }
+
+    /// Fetches the neighbours in the order of eviction.
+    pub(super) fn prefetch_neighbours(&self, handle: u32) {
+        let (newer, older) = self.links(handle);
+        for neighbour in [newer, older] {
+            // There is no cell of no number.
+            if let Some(first) = self.arena.cell(neighbour).first() {
+                prefetch(first);
+            }
+        }
     }
 
     pub(super) fn older(&self, handle: u32) -> u32 {

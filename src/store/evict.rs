@@ -107,6 +107,7 @@ impl Eviction {
     }
 
     fn advance(&mut self, entries: &mut Entries, index: &Index, steps: usize) -> bool {
+        self.order.settle(entries);
         for _ in 0..steps {
             match self.change {
                 Change::Done => return false,
@@ -204,6 +205,7 @@ impl Eviction {
         now: u64,
         budget: &Budget,
     ) -> Option<u32> {
+        self.order.settle(entries);
         match self.policy {
             Policy::AllkeysLru
             | Policy::AllkeysLrm
@@ -270,6 +272,7 @@ impl Eviction {
                     return Some(main.oldest);
                 }
                 self.order.renew(entries, main.oldest);
+                self.order.settle(entries);
                 let meta = entries.meta(main.oldest);
                 entries.set_meta(main.oldest, meta.with_uses(uses - 1));
             } else {

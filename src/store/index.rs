@@ -160,11 +160,10 @@ impl Index {
         prefetch(self.bucket(self.number(hash)));
     }
 
-    /// Fetches the bucket in which the one that a hash falls into goes on, if it does.
-    pub(super) fn prefetch_overflow(&self, hash: u32) {
-        if let Some(next) = next(self.bucket(self.number(hash))) {
-            prefetch(self.bucket(next));
-        }
+    /// Fetches the bucket in which the one that a hash falls into goes on. Answers whether it does.
+    pub(super) fn prefetch_overflow(&self, hash: u32) -> bool {
+        let next = next(self.bucket(self.number(hash)));
+        next.inspect(|&next| prefetch(self.bucket(next))).is_some()
     }
 
     /// An entry of the first bucket that probably has this hash, by its tag.

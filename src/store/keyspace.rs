@@ -103,11 +103,10 @@ impl<'a> Keyspace<'a> {
         self.locked = 0;
     }
 
-    /// Fetches ahead what a look-up of the key with this hash will need, if its shard is locked.
-    pub fn prefetch(&self, hash: u64, what: Ahead) {
-        if self.holds(hash) {
-            self.guards[self.rank(shard_index(hash))].prefetch(hash as u32, what);
-        }
+    /// Fetches ahead what a look-up of the key with this hash will need, if its shard is locked. Answers whether another
+    /// step is of use.
+    pub fn prefetch(&self, hash: u64, what: Ahead) -> bool {
+        self.holds(hash) && self.guards[self.rank(shard_index(hash))].prefetch(hash as u32, what)
     }
 
     /// The place of a locked shard among the guards.

@@ -253,7 +253,8 @@ pub fn run(limit: u64, policy: Policy, ops: Vec<Op>) {
             Op::Get(db, key) => {
                 let key = key_bytes(key);
                 // As a batch of requests does; it must be harmless whatever is there.
-                Ahead::STEPS.iter().for_each(|&step| store.prefetch(store.hash(&key), step));
+                let hash = store.hash(&key);
+                Ahead::STEPS.iter().all(|&step| store.prefetch(hash, step));
                 let mut keyspace = store.lock_keys(db, now, [key.as_slice()].into_iter());
                 let got = keyspace.get(&key).map(|Value::Str(string)| string.to_vec());
                 let at = model.find(db, &key, now);

@@ -25,19 +25,58 @@ pub(super) struct Ends {
     pub(super) len: usize,
 }
 
+/// Uses that are put off.
+const LATE: usize = 4;
+
 /// The lists of a shard.
+///
+/// A use is entered in them a little later, when its entry's neighbours have been fetched; whatever else is done to the
+/// lists, or looks at them, comes after it all the same.
 #[derive(Default)]
 pub(super) struct Order {
     lists: [Ends; list::COUNT],
+    /// Entries that were used, each to become the newest of its list: a ring, and where the longest put off is.
+    late: [u32; LATE],
+    first: usize,
+    /// Whether there are any.
+    is_late: bool,
 }
 
 impl Order {
+    /// Those of a list; the uses that are put off are not in it, unless [`Order::settle`] was called.
     pub(super) fn ends(&self, list: u8) -> Ends {
         self.lists[usize::from(list)]
     }
 
+    /// Entries whose use is put off, the longest first.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn late(&self) -> impl Iterator<Item = u32> {
+        let in_order = (0..LATE).map(|nth| self.late[(self.first + nth) % LATE]);
+        in_order.filter(|&handle| handle != NONE)
+    }
+
+    /// Enters the uses that were put off. To be called before links or handles of entries change, other than by this.
+    #[inline]
+    pub(super) fn settle(&mut self, entries: &mut Entries) {
+        if self.is_late {
+            self.settle_all(entries);
+        }
+    }
+
+    fn settle_all(&mut self, entries: &mut Entries) {
+        self.is_late = false;
+        for _ in 0..LATE {
+            let handle = std::mem::replace(&mut self.late[self.first], NONE);
+            self.first = (self.first + 1) % LATE;
+            if handle != NONE {
+                self.make_newest(entries, handle);
+            }
+        }
+    }
+
     /// Puts an entry that is in no list at the newest end of one.
     pub(super) fn push_newest(&mut self, entries: &mut Entries, list: u8, handle: u32) {
+        self.settle(entries);
         let charge = entries.charge(handle);
         let ends = &mut self.lists[usize::from(list)];
         ends.bytes += charge;
@@ -55,6 +94,7 @@ impl Order {
 
     /// Puts an entry that is in no list at the oldest end of one.
     pub(super) fn push_oldest(&mut self, entries: &mut Entries, list: u8, handle: u32) {
+        self.settle(entries);
         let charge = entries.charge(handle);
         let ends = &mut self.lists[usize::from(list)];
         ends.bytes += charge;
@@ -72,6 +112,7 @@ impl Order {
 
     /// Takes an entry out of the list it is in, if any.
     pub(super) fn unlink(&mut self, entries: &mut Entries, handle: u32) {
+        self.settle(entries);
         let meta = entries.meta(handle);
         if meta.list() == list::NONE {
             return;
@@ -96,29 +137,40 @@ impl Order {
         entries.set_meta(handle, meta.in_list(list::NONE));
     }
 
-    /// Makes an entry the newest of the list it is in.
+    /// Makes an entry the newest of the list it is in, soon.
+    #[inline]
     pub(super) fn renew(&mut self, entries: &mut Entries, handle: u32) {
+        entries.prefetch_neighbours(handle);
+        let late = std::mem::replace(&mut self.late[self.first], handle);
+        self.first = (self.first + 1) % LATE;
+        self.is_late = true;
+        if late != NONE {
+            self.make_newest(entries, late);
+        }
+    }
+
+    fn make_newest(&mut self, entries: &mut Entries, handle: u32) {
         let list = entries.meta(handle).list();
         let newest = self.lists[usize::from(list)].newest;
         if list == list::NONE || newest == handle {
             return;
         }
-        let (newer, older) = (entries.newer(handle), entries.older(handle));
+        let (newer, older) = entries.links(handle);
+        entries.set_links(handle, NONE, newest);
+        entries.set_newer(newest, handle);
         entries.set_older(newer, older);
         let ends = &mut self.lists[usize::from(list)];
+        ends.newest = handle;
         if older == NONE {
             ends.oldest = newer;
         } else {
             entries.set_newer(older, newer);
         }
-        ends.newest = handle;
-        entries.set_newer(newest, handle);
-        entries.set_newer(handle, NONE);
-        entries.set_older(handle, newest);
     }
 
     /// Tells an entry's neighbours that it has moved to another cell.
     pub(super) fn moved(&mut self, entries: &mut Entries, old: u32, new: u32) {
+        debug_assert!(!self.is_late, "the links are copied already");
         let list = entries.meta(new).list();
         if list == list::NONE {
             return;

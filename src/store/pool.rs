@@ -9,8 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a run.
 pub(super) const RUN_BYTES: usize = 16 * 1024;
-/// Bytes of a chunk: mapped at once, resident only where its runs are written to.
+/// Bytes of a chunk: mapped at once. It is one large page, if the system has one: a look-up waits for the translation of
+/// two or three addresses, of which there are then few enough to be at hand.
 const CHUNK_BYTES: usize = 2 << 20;
+/// The first chunks are of small pages, resident only where their runs are written to: most stores stay small.
+const SMALL_PAGE_CHUNKS: usize = 1;
 /// Free runs that keep their memory, since somebody will soon want one.
 const WARM_MAX: usize = 64;
 
@@ -87,6 +90,15 @@ impl Free {
         let Some(chunk) = mapped.ok().and_then(|start| NonNull::new(start.cast::<Bytes>())) else {
             std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; CHUNK_BYTES]>());
         };
+        #[cfg(target_os = "linux")]
+        if self.chunks.len() >= SMALL_PAGE_CHUNKS {
+            // SAFETY: the chunk is ours as a whole, and what is in it stays as it is. Should the system refuse, or have no
+            // large page at hand, nothing but speed is lost.
+            let asked = unsafe {
+                mm::madvise(chunk.as_ptr().cast(), CHUNK_BYTES, mm::Advice::LinuxHugepage)
+            };
+            tracing::trace!(?asked, "asked for a large page");
+        }
         self.chunks.push(chunk);
         // SAFETY: every run lies within the chunk.
         self.cold.extend((0..CHUNK_BYTES / RUN_BYTES).rev().map(|run| unsafe { chunk.add(run) }));

@@ -2,7 +2,6 @@
 //! expire, kept in agreement.
 
 use super::ages::Ages;
-use super::arena::NONE;
 use super::entry::{Content, Entries, header_bytes};
 use super::evict::Eviction;
 use super::hash::KeyHasher;
@@ -10,7 +9,6 @@ use super::index::{Hashes, Index};
 use super::keyspace::View;
 use super::large::Large;
 use super::pool::Pool;
-use super::prefetch::prefetch;
 use super::usage::{Key, Usage, Use};
 use super::value::{Str, Value};
 use super::wheel::Wheel;
@@ -152,27 +150,25 @@ impl Shard {
         !is_due(self.entries.expires_at(handle), now)
     }
 
-    /// Fetches what a look-up of a key with this hash will need.
-    pub(super) fn prefetch(&self, hash: u32, what: Ahead) {
-        if what == Ahead::Bucket {
-            return self.index.prefetch(hash);
-        }
-        match self.index.likely(hash) {
-            Some(handle) if what == Ahead::Entry => self.entries.arena.prefetch(handle),
-            Some(handle) => {
-                for neighbour in [self.entries.newer(handle), self.entries.older(handle)] {
-                    if neighbour != NONE
-                        && let Some(first) = self.entries.arena.cell(neighbour).first()
-                    {
-                        prefetch(first);
-                    }
-                }
+    /// Fetches what a look-up of a key with this hash will need. Answers whether another step is of use.
+    pub(super) fn prefetch(&self, hash: u32, what: Ahead) -> bool {
+        match what {
+            Ahead::Bucket => {
+                self.index.prefetch(hash);
+                true
             }
-            None if what == Ahead::Entry => self.index.prefetch_overflow(hash),
-            None => {
+            Ahead::Entry => match self.index.likely(hash) {
+                Some(handle) => {
+                    self.entries.arena.prefetch(handle);
+                    false
+                }
+                None => self.index.prefetch_overflow(hash),
+            },
+            Ahead::Overflow => {
                 if let Some(handle) = self.index.likely_in_overflow(hash) {
                     self.entries.arena.prefetch(handle);
                 }
+                false
             }
         }
     }
@@ -215,6 +211,7 @@ impl Shard {
                 handle
             }
             Err(_) => {
+                self.eviction.order.settle(&mut self.entries);
                 let new = self.entries.create(content, self.entries.stamp(handle));
                 self.entries.inherit(handle, new);
                 self.index.replace(hash, handle, new);
@@ -452,6 +449,7 @@ impl Shard {
                 return moved;
             }
             let Some(old) = self.entries.arena.next_to_move() else { return moved };
+            self.eviction.order.settle(&mut self.entries);
             let new = self.entries.duplicate(old);
             self.index.replace(self.entries.hash(old), old, new);
             self.eviction.order.moved(&mut self.entries, old, new);

@@ -3,7 +3,35 @@
 use super::{Cx, Role, Value, bulk, bulks, cases, oracle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-cases!(run_private: entries, what_is_kept, only_what_takes_long, transactions, errors);
+cases!(run_private: entries, together, what_is_kept, only_what_takes_long, transactions, errors);
+
+/// What comes together shares a clock reading, unless somebody wants to know of each.
+fn together(cx: &mut Cx) {
+    let mixed = b"SET {p}a 1\r\nSET {p}b x\r\nGET {p}a\r\nGET {p}a\r\nINCR {p}b\r\nINCR {p}a\r\nGET {p}a\r\n";
+    for (threshold, entries) in [("0", 70), ("10000000", 0)] {
+        cx.ok("CONFIG RESETSTAT");
+        cx.ok(&format!("CONFIG SET slowlog-log-slower-than {threshold}"));
+        cx.ok("SLOWLOG RESET");
+        cx.conn.send_raw(&mixed.repeat(10));
+        for _ in 0..70 {
+            cx.conn.read();
+        }
+        let stats = cx.get("INFO commandstats").text();
+        for (command, calls, failed) in [("get", 30, 0), ("set", 20, 0), ("incr", 20, 10)] {
+            let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+            let line = line.unwrap_or_default();
+            cx.check(line.contains(&format!("calls={calls},")), "calls", line);
+            cx.check(line.ends_with(&format!("failed_calls={failed}")), "failed calls", line);
+        }
+        let kept = log(cx, "SLOWLOG GET -1");
+        let kept = kept.iter().filter(|entry| {
+            let name = entry.items()[3].items()[0].text().to_lowercase();
+            ["get", "set", "incr"].contains(&&*name)
+        });
+        let kept = kept.count();
+        cx.check(kept == entries, "an entry for each, or none", kept);
+    }
+}
 
 /// The entries, newest first.
 fn entries(cx: &mut Cx) {
