@@ -51,6 +51,7 @@
 
 mod authority;
 mod clock;
+mod crc;
 mod fence;
 mod fences;
 mod follower;
