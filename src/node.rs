@@ -171,7 +171,7 @@ impl Service for Node {
                 let ns = end.ns_since(start);
                 stats.executed(found.id, 1, ns, result.is_err().into());
                 server.note_slow(ns, found.id, args, &context.session.client);
-                server.show(context.session, *found, args);
+                server.show(context.session, found, args);
                 start = end;
             }
             Ok(())

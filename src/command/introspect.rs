@@ -145,7 +145,7 @@ pub(super) fn command(
     reply.array(COMMANDS.len());
     for row in COMMANDS {
         if let Some(found) = find(row.name.as_bytes()) {
-            describe(&found, reply);
+            describe(found, reply);
         }
     }
     Ok(())
@@ -171,7 +171,7 @@ pub(super) fn info(
     reply.array(args.len() - 2);
     for name in args.from(2) {
         match find_full(name) {
-            Some(found) => describe(&found, reply),
+            Some(found) => describe(found, reply),
             None => reply.null(),
         }
     }
