@@ -75,10 +75,10 @@
 //!   is entered in the order of eviction a few uses later, when its neighbours have come (`store/order.rs`), and entries
 //!   lie in large pages, where the system has them.
 //! - **Short requests of one command that come together are timed together**, each as long as the mean: a clock reading
-//!   would be a tenth of what they cost. With a `slowlog-log-slower-than` below a millisecond, or a
-//!   `latency-monitor-threshold`, each is timed by itself.
-//! - **Requests to a node that is busy wait for others**, for four turns of the runtime at most, a few microseconds: they
-//!   share system calls, here and at the node.
+//!   would be a tenth of what they cost. If they take long together the last one stands for them in SLOWLOG. With a
+//!   `slowlog-log-slower-than` below a millisecond, or a `latency-monitor-threshold`, each is timed by itself.
+//! - **Requests to a node that is busy wait for others**, for four turns of the runtime at most: they share system calls,
+//!   here and at the node. A turn without anything else to do takes a microsecond.
 //! - **Replies to requests that came together leave together**: what nodes answer apart waits for the rest of its batch, for
 //!   a few milliseconds at most.
 //! - **A connection has its turn**: 64 KB of requests, then the runtime looks who else has sent something.

@@ -46,6 +46,8 @@ pub(super) struct Progress {
     /// When the clock was read last, and how many requests of that command have been executed since.
     pub(super) end: Moment,
     pub(super) untimed: u64,
+    /// The latest of them, by its place in the batch.
+    pub(super) latest: usize,
     /// The time, in milliseconds since 1970.
     pub(super) now: u64,
 }

@@ -295,11 +295,7 @@ impl<S: Service> Connection<S> {
             progress.now = worker.server.wall.ms(progress.end);
         }
         let executed = self.execute_each(&worker, &mut held, batch, progress);
-        if progress.untimed > 0
-            && let Some(id) = progress.last
-        {
-            self.read_clock(progress, id, 0);
-        }
+        self.read_clock(&worker, batch, progress, false);
         if !worker.service.may_reply(held) {
             let client = self.session.client.addr.as_str();
             tracing::debug!(client, "the lease ended before the reply: closed the connection");
@@ -319,7 +315,6 @@ impl<S: Service> Connection<S> {
         progress: &mut Progress,
     ) -> bool {
         let watched = !worker.server.monitors.is_empty();
-        let each_is_timed = worker.server.wants_exact_times();
         for (number, request) in batch.iter().enumerate() {
             if self.session.closing {
                 return false;
@@ -349,20 +344,17 @@ impl<S: Service> Connection<S> {
                     return false;
                 }
                 if let (Outcome::Done { failed }, Some(id)) = (outcome, id) {
-                    progress.untimed += 1;
+                    (progress.untimed, progress.latest) = (progress.untimed + 1, number);
                     let looked_at = worker.stats.is_looked_at();
                     let alike = batch.get(number + 1).is_some_and(|next| request.is_like(next));
-                    if !alike || failed || looked_at || each_is_timed {
-                        let ns = self.read_clock(progress, id, u64::from(failed));
-                        worker.server.note_slow(ns, id, args, &self.session.client);
+                    if !alike || failed || looked_at || worker.server.wants_exact_times() {
+                        let ns = self.read_clock(worker, batch, progress, failed);
                         if looked_at {
                             worker.server.note_prefix(&worker.stats, ns, id, args);
                         }
                     }
-                } else if progress.untimed > 0
-                    && let Some(last) = progress.last
-                {
-                    self.read_clock(progress, last, 0);
+                } else {
+                    self.read_clock(worker, batch, progress, false);
                 }
                 if let Some(id) = id
                     && (watched || self.session.is_monitoring())
@@ -379,15 +371,28 @@ impl<S: Service> Connection<S> {
         true
     }
 
-    /// Counts the requests of one command that have been executed since the clock was read last, of which so many have
-    /// failed, and answers how many nanoseconds each took. The end of one command is the start of the next.
-    fn read_clock(&self, progress: &mut Progress, id: u16, failed: u64) -> u64 {
+    /// Counts the requests of one command that have been executed since the clock was read last, if there were any, and
+    /// answers how many nanoseconds each took. The end of one command is the start of the next. `failed` says whether the
+    /// latest did. If they took long together the latest stands for them in SLOWLOG.
+    fn read_clock(
+        &self,
+        worker: &Worker<S>,
+        batch: &[Request],
+        progress: &mut Progress,
+        failed: bool,
+    ) -> u64 {
+        let count = std::mem::take(&mut progress.untimed);
+        let latest = batch.get(progress.latest).filter(|_| count > 0);
+        let Some((latest, found)) = latest.and_then(|latest| Some((latest, latest.found?))) else {
+            return 0;
+        };
         let end = Moment::now();
         let ns = end.ns_since(progress.end);
-        let count = std::mem::take(&mut progress.untimed);
-        self.stats.executed(id, count, ns, failed);
         progress.end = end;
-        ns / count.max(1)
+        self.stats.executed(found.id, count, ns, failed.into());
+        let args = self.decoder.args(&self.buf[latest.at..], &latest.decoded);
+        worker.server.note_slow(ns, found.id, args, &self.session.client);
+        ns / count
     }
 
     /// Executes the whole requests in the buffer while there is room for their replies. Answers whether any
@@ -404,7 +409,7 @@ impl<S: Service> Connection<S> {
         let worker = self.worker.clone();
         let mut batch = std::mem::take(&mut *worker.batch.borrow_mut());
         let mut progress =
-            Progress { consumed: 0, last: None, end: Moment::START, untimed: 0, now: 0 };
+            Progress { consumed: 0, last: None, end: Moment::START, untimed: 0, latest: 0, now: 0 };
         loop {
             let authenticated = self.session.authenticated;
             let end = self.decode_batch(&mut batch, progress.consumed);
@@ -451,6 +456,8 @@ impl<S: Service> Connection<S> {
             let output = replies.bytes();
             drop(replies);
             let command = last.unwrap_or(u16::MAX);
+            // Nothing but what is no request.
+            let now = if now == 0 { worker.server.wall.ms(Moment::now()) } else { now };
             self.session.client.note(now, command, queued, self.buf.len(), output);
         }
         consumed > 0

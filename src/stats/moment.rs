@@ -48,18 +48,23 @@ impl WallClock {
         clock
     }
 
-    /// Follows the system's clock, which somebody may have set: to be called every now and then.
+    /// Follows the system's clock, which somebody may have set: to be called every now and then, as until then the time is
+    /// what it was.
     pub fn set(&self) {
-        for _ in 0..TRIES {
+        let read = || {
             let before = Moment::now();
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let ns = since_1970.as_nanos() as u64;
-            self.0.store(ns.wrapping_sub(before.0), Relaxed);
-            // Whoever is interrupted between the two readings has them wrong.
-            if before.elapsed() < CLOSE {
+            (before.elapsed(), (since_1970.as_nanos() as u64).wrapping_sub(before.0))
+        };
+        // Whoever is interrupted between the two readings has them wrong.
+        let mut best = read();
+        for _ in 1..TRIES {
+            if best.0 < CLOSE {
                 break;
             }
+            best = best.min(read());
         }
+        self.0.store(best.1, Relaxed);
     }
 
     /// Milliseconds since 1970.

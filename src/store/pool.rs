@@ -2,6 +2,7 @@
 //! one gives back another can have. Runs that are free beyond a few are given back to the system.
 
 use rustix::mm::{self, MapFlags, ProtFlags};
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,6 +15,8 @@ pub(super) const RUN_BYTES: usize = 16 * 1024;
 const CHUNK_BYTES: usize = 2 << 20;
 /// The first chunks are of small pages, resident only where their runs are written to: most stores stay small.
 const SMALL_PAGE_CHUNKS: usize = 1;
+/// Chunks that go back to small pages at most: each is an area of its own to the system, which has a limit for these.
+const BROKEN_MAX: usize = 16 * 1024;
 /// Free runs that keep their memory, since somebody will soon want one.
 const WARM_MAX: usize = 64;
 
@@ -28,11 +31,21 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Free {
-    chunks: Vec<NonNull<Bytes>>,
+    /// By address.
+    chunks: BTreeMap<NonNull<Bytes>, Pages>,
+    /// How many of them are broken.
+    broken: usize,
     /// Free runs that are resident.
     warm: Vec<NonNull<Bytes>>,
     /// Free runs that take no memory.
     cold: Vec<NonNull<Bytes>>,
+}
+
+/// What a chunk lies in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pages {
+    Small,
+    Large,
 }
 
 /// A run, the property of whoever holds it.
@@ -90,18 +103,49 @@ impl Free {
         let Some(chunk) = mapped.ok().and_then(|start| NonNull::new(start.cast::<Bytes>())) else {
             std::alloc::handle_alloc_error(std::alloc::Layout::new::<[u8; CHUNK_BYTES]>());
         };
-        #[cfg(target_os = "linux")]
-        if self.chunks.len() >= SMALL_PAGE_CHUNKS {
-            // SAFETY: the chunk is ours as a whole, and what is in it stays as it is. Should the system refuse, or have no
-            // large page at hand, nothing but speed is lost.
-            let asked = unsafe {
-                mm::madvise(chunk.as_ptr().cast(), CHUNK_BYTES, mm::Advice::LinuxHugepage)
-            };
-            tracing::trace!(?asked, "asked for a large page");
+        let large = self.chunks.len() >= SMALL_PAGE_CHUNKS && self.broken < BROKEN_MAX;
+        let pages = if large { Pages::Large } else { Pages::Small };
+        if large {
+            advise(chunk, pages);
         }
-        self.chunks.push(chunk);
+        self.chunks.insert(chunk, pages);
         // SAFETY: every run lies within the chunk.
         self.cold.extend((0..CHUNK_BYTES / RUN_BYTES).rev().map(|run| unsafe { chunk.add(run) }));
+    }
+}
+
+impl Free {
+    /// Has the chunk of a run that is given back go on in small pages: of a large one nothing is free before all of it is,
+    /// and the system would soon make it whole again.
+    fn break_up(&mut self, run: NonNull<Bytes>) {
+        if self.broken < BROKEN_MAX
+            && let Some((&chunk, pages)) = self.chunks.range_mut(..=run).next_back()
+            && *pages == Pages::Large
+        {
+            *pages = Pages::Small;
+            self.broken += 1;
+            advise(chunk, Pages::Small);
+        }
+    }
+}
+
+/// Tells the system what pages to use for a chunk. Should it refuse, or have no large ones, nothing but speed is lost.
+#[allow(unsafe_code, reason = "see `map_chunk`")]
+fn advise(chunk: NonNull<Bytes>, pages: Pages) {
+    #[cfg(target_os = "linux")]
+    {
+        let advice = match pages {
+            Pages::Small => mm::Advice::LinuxNoHugepage,
+            Pages::Large => mm::Advice::LinuxHugepage,
+        };
+        // SAFETY: the chunk is mapped, by `map_chunk`, as long as it is in the pool, and what is in it stays as it is.
+        let taken = unsafe { mm::madvise(chunk.as_ptr().cast(), CHUNK_BYTES, advice) };
+        tracing::trace!(?taken, "advised the system of a chunk's pages");
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        // A hint only.
+        let _ = (chunk, pages);
     }
 }
 
@@ -109,7 +153,7 @@ impl Drop for Pool {
     #[allow(unsafe_code, reason = "see `map_chunk`")]
     fn drop(&mut self) {
         let free = self.free.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for chunk in free.chunks.drain(..) {
+        for (chunk, _) in std::mem::take(&mut free.chunks) {
             // SAFETY: the chunk was mapped by `map_chunk`, and no run of it is left: each keeps the pool alive.
             let unmapped = unsafe { mm::munmap(chunk.as_ptr().cast(), CHUNK_BYTES) };
             debug_assert!(unmapped.is_ok());
@@ -126,6 +170,7 @@ impl Drop for Run {
             free.warm.push(self.start);
             return;
         }
+        free.break_up(self.start);
         drop(free);
         #[cfg(target_os = "linux")]
         {
@@ -191,6 +236,7 @@ mod tests {
         runs.truncate(100);
         assert_eq!(pool.committed(), (100 + WARM_MAX) * RUN_BYTES);
         assert_eq!(runs[99][..4], 99u32.to_le_bytes());
+        assert_eq!(pool.free().broken, 2, "both large chunks have gaps");
         // What comes back is taken again before anything new is mapped.
         let chunks = pool.free().chunks.len();
         runs.extend((0..200).map(|_| pool.take()));
