@@ -74,10 +74,10 @@
 //!   whole batch: their waits for memory overlap. A node with one worker also locks the shards of a batch together. A use
 //!   is entered in the order of eviction a few uses later, when its neighbours have come (`store/order.rs`).
 //! - **Short requests of one command that come together are timed together**, each as long as the mean: a clock reading
-//!   would be a tenth of what they cost. If they take long together the last one stands for them in SLOWLOG. With a
+//!   would be a tenth of their user time. If they take long together the last one stands for them in SLOWLOG. With a
 //!   `slowlog-log-slower-than` below a millisecond, or a `latency-monitor-threshold`, each is timed by itself.
 //! - **Requests to a node that is busy wait for others**, for four turns of the runtime at most: they share system calls,
-//!   here and at the node. A turn without anything else to do takes a microsecond.
+//!   here and at the node.
 //! - **Replies to requests that came together leave together**: what nodes answer apart waits for the rest of its batch, for
 //!   a few milliseconds at most.
 //! - **A connection has its turn**: 64 KB of requests, then the runtime looks who else has sent something.

@@ -1,7 +1,7 @@
 //! Statistics against traffic whose truth is known: on one node, through a coordinator, and after a node was lost.
 
 use crate::tools::failed;
-use crate::util::{Conn, Server, wait_for};
+use crate::util::{Conn, Server, Value, request, wait_for};
 use serde_json::Value as Json;
 use std::time::Duration;
 
@@ -111,6 +111,30 @@ fn check_commands(report: &Json) {
         assert!(number(command, "/latency/p50_us") <= number(command, "/latency/p99_us"));
     }
     assert_eq!(report["errors"]["ERR"], 1);
+}
+
+/// What comes together shares a clock reading, so that each takes as long as the others; unless somebody wants to know.
+#[test]
+fn short_commands_of_a_kind_are_timed_together() {
+    // Those that are looked at for their prefix are read apart.
+    let node = Server::node(&["--stats-sample-every", "0"]);
+    let mut conn = node.conn();
+    let durations = |conn: &mut Conn| {
+        conn.cmd("CONFIG RESETSTAT");
+        conn.send_raw(&request(&[b"GET", b"key"]).repeat(16));
+        (0..16).for_each(|_| assert_eq!(conn.read(), Value::Null));
+        let report = report(conn);
+        let get = named(&report, "/commands", "name", "get");
+        assert_eq!(get["calls"], 16);
+        get["latency"]["histogram"].as_array().unwrap().len()
+    };
+    assert_eq!(durations(&mut conn), 1);
+    conn.cmd("CONFIG SET slowlog-log-slower-than 999");
+    assert!(durations(&mut conn) > 1);
+    conn.cmd("CONFIG SET slowlog-log-slower-than 1000 latency-monitor-threshold 1");
+    assert!(durations(&mut conn) > 1);
+    conn.cmd("CONFIG SET latency-monitor-threshold 0");
+    assert_eq!(durations(&mut conn), 1);
 }
 
 #[test]

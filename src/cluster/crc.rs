@@ -1,6 +1,6 @@
 //! CRC16/XMODEM, eight bytes at a time ("slicing by 8", Kounavis and Berry 2005): byte by byte each step waits for the
-//! table look-up of the one before it, which for a key of 16 bytes took an eighth of what a coordinator does for a
-//! pipelined request.
+//! table look-up of the one before it, which for a key of 16 bytes took an eighth of a coordinator's user time
+//! for a pipelined request.
 
 use crc16::{State, XMODEM};
 use std::array::from_fn;

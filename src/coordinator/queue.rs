@@ -139,8 +139,7 @@ impl Queue {
 
     /// Whether what is queued should wait for more: the node is busy with what it has already, and the runtime has not
     /// looked often enough who else has sent something. So under load many requests share a system call, here and at the
-    /// node, and nobody waits for a timer: a turn without anything to do takes a microsecond. To be asked at each turn of
-    /// the link.
+    /// node, and nobody waits for a timer. To be asked at each turn of the link.
     pub(super) fn holds_back(&mut self) -> bool {
         let unsent = self.out.len();
         let is_busy = self.in_flight.front().is_some_and(|oldest| oldest.begin < self.sent());

@@ -3,46 +3,16 @@
 use crate::command;
 use crate::config::OutputLimit;
 use crate::resp::{Error, Output, Proto};
+use atomic_waker::AtomicWaker;
 use bytes::BytesMut;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, fence,
-};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::Waker;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const NO_COMMAND: u16 = u16::MAX;
 /// Bytes that a client may leave untaken before it is sent more without having asked (MONITOR).
 const PUSHED_BYTES_MAX: u64 = 64 << 20;
-
-/// Wakes the task of a connection, from any worker. A connection is served by one task from its beginning to its end, so
-/// it says only once which one.
-#[derive(Default)]
-pub struct TaskWaker(OnceLock<Waker>);
-
-impl TaskWaker {
-    /// Says which task it is; what was done before must be looked at after this.
-    #[inline]
-    pub(super) fn register(&self, waker: &Waker) {
-        match self.0.get() {
-            Some(known) => debug_assert!(known.will_wake(waker), "a connection is one task"),
-            None => {
-                self.0.get_or_init(|| waker.clone());
-                fence(SeqCst);
-            }
-        }
-    }
-
-    /// Wakes it, if it has begun: until then it has seen nothing, and will see everything.
-    pub fn wake(&self) {
-        // Either the task sees what was done before this, or this sees the task.
-        fence(SeqCst);
-        if let Some(waker) = self.0.get() {
-            waker.wake_by_ref();
-        }
-    }
-}
 
 /// What everybody may know of a connection. Only its own worker writes the figures.
 pub struct Client {
@@ -53,8 +23,8 @@ pub struct Client {
     /// Our own address.
     pub laddr: String,
     created_ms: u64,
-    /// Wakes the connection's task.
-    pub waker: TaskWaker,
+    /// Wakes the connection's task, from any worker.
+    pub waker: AtomicWaker,
     killed: AtomicBool,
     monitor: AtomicBool,
     no_evict: AtomicBool,
@@ -87,7 +57,7 @@ impl Client {
             addr,
             laddr,
             created_ms: now,
-            waker: TaskWaker::default(),
+            waker: AtomicWaker::new(),
             killed: AtomicBool::new(false),
             monitor: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),

@@ -26,7 +26,7 @@ const READ_AHEAD_BYTES_MAX: usize = 32 << 20;
 /// While so many bytes of replies are not taken by the client, or are to be expected, its further requests stay
 /// unread.
 const REPLY_BYTES_MAX: usize = 1 << 20;
-/// Requests that are decoded and prepared together: as many as bits tell apart.
+/// Requests that are decoded and prepared together; a bit stands for each, of 64.
 const BATCH_MAX: usize = 16;
 /// Reads of one connection before others get their turn, and bytes of them.
 const READS_PER_TURN: usize = 4;

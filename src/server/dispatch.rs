@@ -162,10 +162,9 @@ pub(super) fn refuse_unknown(call: &mut Call<'_>, args: Args<'_>) -> Outcome {
             call.session.closing = true;
             return Outcome::Done { failed: true };
         }
-        match command::lookup(args) {
-            Err(error) => reject(call, args, error),
-            Ok(_) => Outcome::Refused,
-        }
+        // It has been looked up in vain; whatever it is now, it gets an answer.
+        let error = command::lookup(args).err().unwrap_or(Error::SYNTAX);
+        reject(call, args, error)
     })
 }
 

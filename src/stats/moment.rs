@@ -1,4 +1,4 @@
-//! A moment of the clock that never goes back.
+//! Moments of the clock that never goes back, and the time of day at them.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -271,8 +271,7 @@ impl Eviction {
                 if uses == 0 || last_look {
                     return Some(main.oldest);
                 }
-                self.order.renew(entries, main.oldest);
-                self.order.settle(entries);
+                self.order.make_newest(entries, main.oldest);
                 let meta = entries.meta(main.oldest);
                 entries.set_meta(main.oldest, meta.with_uses(uses - 1));
             } else {

@@ -38,8 +38,6 @@ pub(super) struct Order {
     /// Entries that were used, each to become the newest of its list: a ring, and where the longest put off is.
     late: [u32; LATE],
     first: usize,
-    /// Whether there are any.
-    is_late: bool,
 }
 
 impl Order {
@@ -58,13 +56,12 @@ impl Order {
     /// Enters the uses that were put off. To be called before links or handles of entries change, other than by this.
     #[inline]
     pub(super) fn settle(&mut self, entries: &mut Entries) {
-        if self.is_late {
+        if self.late != [NONE; LATE] {
             self.settle_all(entries);
         }
     }
 
     fn settle_all(&mut self, entries: &mut Entries) {
-        self.is_late = false;
         for _ in 0..LATE {
             let handle = std::mem::replace(&mut self.late[self.first], NONE);
             self.first = (self.first + 1) % LATE;
@@ -143,13 +140,13 @@ impl Order {
         entries.prefetch_neighbours(handle);
         let late = std::mem::replace(&mut self.late[self.first], handle);
         self.first = (self.first + 1) % LATE;
-        self.is_late = true;
         if late != NONE {
             self.make_newest(entries, late);
         }
     }
 
-    fn make_newest(&mut self, entries: &mut Entries, handle: u32) {
+    /// Makes an entry the newest of the list it is in, at once.
+    pub(super) fn make_newest(&mut self, entries: &mut Entries, handle: u32) {
         let list = entries.meta(handle).list();
         let newest = self.lists[usize::from(list)].newest;
         if list == list::NONE || newest == handle {
@@ -170,7 +167,7 @@ impl Order {
 
     /// Tells an entry's neighbours that it has moved to another cell.
     pub(super) fn moved(&mut self, entries: &mut Entries, old: u32, new: u32) {
-        debug_assert!(!self.is_late, "the links are copied already");
+        debug_assert!(self.late == [NONE; LATE], "the links are copied already");
         let list = entries.meta(new).list();
         if list == list::NONE {
             return;
