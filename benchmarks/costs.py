@@ -16,7 +16,7 @@ from load import Load, redis_benchmark
 from report import table, write_csv
 from servers import HOST, BenchError, exchange, request, tool
 
-PACED_ROUNDS = 5
+PACED_ROUNDS = 9
 IDLE = 5000
 WORKERS = (1, 2, 8)
 NODES = (1, 2, 16)
@@ -77,7 +77,7 @@ class Costs:
 
     def pace(self, side, rate):
         """One run at a fixed rate."""
-        argv = [self.program, "paced", f"{HOST}:{side.front.port}", "--rate", rate, "--seconds", 0.3 if self.smoke else 3]
+        argv = [self.program, "paced", f"{HOST}:{side.front.port}", "--rate", rate, "--seconds", 0.3 if self.smoke else 2]
         done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise BenchError(f"{side.name} at {rate:,.0f} requests a second: {done.stderr.strip()}")

@@ -80,6 +80,8 @@ impl Paced {
         while due < end {
             // The clock is watched all the time: a timer would bundle the requests of a millisecond.
             if due > Instant::now() {
+                // A server that the system has put on the same core need not wait until this one's time is over.
+                std::thread::yield_now();
                 tokio::task::yield_now().await;
                 continue;
             }
