@@ -73,6 +73,8 @@
 //! - **Requests are decoded a batch at a time**, and what their look-ups will need is fetched ahead, step by step for the
 //!   whole batch: their waits for memory overlap. A node with one worker also locks the shards of a batch together. A use
 //!   is entered in the order of eviction a few uses later, when its neighbours have come (`store/order.rs`).
+//! - **Entries lie in large pages**, where the system has them; a thread of its own has the next one cleared before it is
+//!   needed (`store/pool.rs`).
 //! - **Short requests of one command that come together are timed together**, each as long as the mean: a clock reading
 //!   would be a tenth of their user time. If they take long together the last one stands for them in SLOWLOG. With a
 //!   `slowlog-log-slower-than` below a millisecond, or a `latency-monitor-threshold`, each is timed by itself.
