@@ -33,7 +33,8 @@ struct Meta {
     level: u8,
     /// Live cells.
     used: u16,
-    /// Cells that were ever used: the rest of the run is not touched, so it takes no memory.
+    /// Cells that were ever used: the rest of the run is not touched, so that it takes no memory if its chunk was not
+    /// prepared.
     carved: u16,
     /// The first free cell among those, plus one; it names the next.
     free: u16,
