@@ -67,7 +67,7 @@
 //!   a timing wheel. Evicting down to a lower limit, moving entries together and changing the policy are done a little at
 //!   a time by [`store::Store::tick`]; what FLUSHALL leaves, and large values, are freed by threads of their own.
 //! - **An entry is one cell of an arena**, with its links for the order of eviction and for the wheel in it, named by a
-//!   32-bit handle; the index has the handle and 8 bits of the hash. So an item of 48 bytes takes 24 more. Cells that
+//!   32-bit handle; the index has the handle and 8 bits of the hash. So an item of 48 bytes takes 26 more. Cells that
 //!   others have left are moved together, a few an operation, or sizes that drift would make holes; holes that remain
 //!   (among large values too) are taken off the memory limit.
 //! - **Requests are decoded a batch at a time**, and what their look-ups will need is fetched ahead, step by step for the
