@@ -395,6 +395,8 @@ mod tests {
     fn the_next_chunk_is_resident_before_it_is_needed() {
         let pool = Pool::new();
         let mut runs = Vec::new();
+        #[cfg(target_os = "linux")]
+        let fallbacks = counter("thp_fault_fallback ");
         for chunk in 1..10 {
             runs.extend((0..RUNS_PER_CHUNK - FEW).map(|_| pool.take()));
             assert_eq!(pool.free().chunks.len(), chunk, "there are enough runs left");
@@ -405,16 +407,52 @@ mod tests {
             assert!(pool.free().chunks.iter().all(aligned));
         }
         #[cfg(target_os = "linux")]
-        assert_eq!(resident(chunk_of(pool.take().start)), CHUNK_BYTES / 1024);
+        let is_large = {
+            let next = pool.take();
+            assert_eq!(resident(chunk_of(next.start)), CHUNK_BYTES / 1024);
+            let can_be = fallbacks.is_some() && counter("thp_fault_fallback ") == fallbacks;
+            assert!(
+                !can_be || large(chunk_of(next.start)) > 0,
+                "the system has large pages, and was not asked"
+            );
+            can_be
+        };
         // Runs of a large page are given back and come again like others.
         runs.iter_mut().enumerate().for_each(|(number, run)| run.fill(number as u8));
         let kept = (0..300).chain(900..runs.len());
+        #[cfg(target_os = "linux")]
+        let splits = counter("thp_split_page ");
         runs.drain(300..900);
+        #[cfg(target_os = "linux")]
+        assert!(!is_large || counter("thp_split_page ") > splits, "nothing of them is free");
         runs.extend((0..600).map(|_| pool.take()));
         runs[552..].iter_mut().for_each(|run| run.fill(0));
         for (run, number) in runs.iter().zip(kept) {
             assert!(run.iter().all(|&byte| byte == number as u8), "{number}");
         }
+    }
+
+    /// How often something has happened to large pages in the whole system; `None` where they are switched off.
+    #[cfg(target_os = "linux")]
+    fn counter(name: &str) -> Option<u64> {
+        let enabled = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+        enabled.ok().filter(|enabled| !enabled.contains("[never]"))?;
+        let counters = std::fs::read_to_string("/proc/vmstat").ok()?;
+        counters.lines().find_map(|line| line.strip_prefix(name)?.parse().ok())
+    }
+
+    /// Kilobytes in large pages of the mapping that a chunk lies in.
+    #[cfg(target_os = "linux")]
+    fn large(chunk: usize) -> usize {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let holds_it = |line: &&str| {
+            let ends = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let ends = ends.map(|(a, b)| [a, b].map(|end| usize::from_str_radix(end, 16)));
+            matches!(ends, Some([Ok(a), Ok(b)]) if (a..b).contains(&chunk))
+        };
+        let mut lines = maps.lines().skip_while(|line| !holds_it(line));
+        let kilobytes = lines.find_map(|line| line.strip_prefix("AnonHugePages:")).unwrap();
+        kilobytes.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// How many kilobytes of a chunk the system says are there, by its map of pages.
