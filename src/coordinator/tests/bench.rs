@@ -51,6 +51,13 @@ impl Bench {
         Bench { world, fakes, table: Table::default(), local, _orders: orders, running }
     }
 
+    /// From now on nodes may be silent, and requests may wait, as long as this.
+    pub(super) fn allow(&self, patience: Duration) {
+        let server = &self.running.as_ref().unwrap().server;
+        let param = &PARAMS[Id::BackendTimeoutMs as usize];
+        server.config.set(param, &patience.as_millis().to_string()).unwrap();
+    }
+
     /// All nodes are members, and the first one owns everything.
     pub(super) fn with_members(nodes: usize, workers: usize) -> Self {
         let mut bench = Bench::start(nodes, workers);
