@@ -8,7 +8,7 @@ mod reply;
 
 pub(crate) use args::encode;
 pub use args::{Args, ArgsBuf};
-pub use decode::{Decoded, Decoder, Limits, ProtocolError};
+pub use decode::{Decoded, Decoder, Expected, Limits, ProtocolError};
 pub use frame::{BadReply, Framer};
 pub use output::Output;
 pub use reply::{Error, Proto, Reply};

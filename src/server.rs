@@ -5,6 +5,7 @@ mod batch;
 mod clients;
 mod connection;
 mod dispatch;
+mod input;
 mod late;
 mod listener;
 mod monitors;

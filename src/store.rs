@@ -34,6 +34,7 @@ pub use ages::Ages;
 pub use budget::Budget;
 pub use census::Census;
 pub use keyspace::{Access, Expiry, Keyspace, View};
+pub(crate) use large::allocated;
 pub use policy::Policy;
 use shard::Parts;
 pub use shard::{DbStats, Shard, ShardStats};

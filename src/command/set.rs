@@ -71,7 +71,7 @@ fn apply_set(
         match expiry {
             // A time that has passed: the key is as good as gone.
             Expiry::At(at) if at <= cx.now() => drop(cx.keyspace.remove(key)),
-            _ => cx.keyspace.put(key, args.at(2).into(), expiry)?,
+            _ => put(cx, key, args, 2, expiry)?,
         }
     }
     match old {
@@ -89,7 +89,7 @@ pub(super) fn setnx(
 ) -> Result<(), Error> {
     let absent = !cx.keyspace.contains(key(args));
     if absent {
-        cx.keyspace.put(key(args), args.at(2).into(), Expiry::Never)?;
+        put(cx, key(args), args, 2, Expiry::Never)?;
     }
     reply.int(i64::from(absent));
     Ok(())
@@ -101,7 +101,7 @@ pub(super) fn setex(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let at = expires_at(args.at(2), Unit::SECONDS, cx.now(), "setex")?;
-    cx.keyspace.put(key(args), args.at(3).into(), Expiry::At(at))?;
+    put(cx, key(args), args, 3, Expiry::At(at))?;
     reply.ok();
     Ok(())
 }
@@ -112,7 +112,7 @@ pub(super) fn psetex(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let at = expires_at(args.at(2), Unit::MILLISECONDS, cx.now(), "psetex")?;
-    cx.keyspace.put(key(args), args.at(3).into(), Expiry::At(at))?;
+    put(cx, key(args), args, 3, Expiry::At(at))?;
     reply.ok();
     Ok(())
 }
@@ -123,7 +123,7 @@ pub(super) fn getset(
     reply: &mut Reply<'_>,
 ) -> Result<(), Error> {
     let old = string(cx, key(args));
-    cx.keyspace.put(key(args), args.at(2).into(), Expiry::Never)?;
+    put(cx, key(args), args, 2, Expiry::Never)?;
     match old {
         Some(old) => reply.bulk_shared(&old),
         None => reply.null(),
@@ -182,12 +182,26 @@ pub(super) fn msetnx(
     Ok(())
 }
 
+/// Sets a key to an argument.
+fn put(
+    cx: &mut Context<'_, '_>,
+    key: &[u8],
+    args: Args<'_>,
+    value: usize,
+    expiry: Expiry,
+) -> Result<(), Error> {
+    match args.share(value) {
+        Some(shared) => cx.keyspace.put(key, (&shared).into(), expiry),
+        None => cx.keyspace.put(key, args.at(value).into(), expiry),
+    }
+}
+
 fn put_pairs(cx: &mut Context<'_, '_>, args: Args<'_>, name: &str) -> Result<(), Error> {
     if args.len().is_multiple_of(2) {
         return Err(Error::arity(name));
     }
     for at in (1..args.len()).step_by(2) {
-        cx.keyspace.put(args.at(at), args.at(at + 1).into(), Expiry::Never)?;
+        put(cx, args.at(at), args, at + 1, Expiry::Never)?;
     }
     Ok(())
 }

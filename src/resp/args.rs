@@ -9,11 +9,18 @@ pub struct Args<'a> {
     ranges: &'a [(u32, u32)],
     /// Whether `buf` is the request as it came, a RESP array that can be forwarded as it is.
     raw: bool,
+    /// The buffer that `buf` is a part of, if that was made for this request.
+    own: Option<&'a Bytes>,
 }
 
 impl<'a> Args<'a> {
     pub(super) fn new(buf: &'a [u8], ranges: &'a [(u32, u32)], raw: bool) -> Self {
-        Args { buf, ranges, raw }
+        Args { buf, ranges, raw, own: None }
+    }
+
+    /// The same; `own` is the buffer that they were read into, if parts of that may be kept.
+    pub fn within(self, own: Option<&'a Bytes>) -> Self {
+        Args { own, ..self }
     }
 
     /// How many arguments there are, the command name included.
@@ -38,6 +45,17 @@ impl<'a> Args<'a> {
     /// The argument at `index`, if there is one.
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         self.ranges.get(index).map(|&(start, end)| &self.buf[start as usize..end as usize])
+    }
+
+    /// The argument at `index` to be kept in place of a copy: if it was read into a buffer that was made for it.
+    ///
+    /// # Panics
+    /// If `index` is out of bounds.
+    pub fn share(&self, index: usize) -> Option<Bytes> {
+        let own = self.own.filter(|_| self.raw)?;
+        let arg = self.at(index);
+        // Others of the same request would keep all of it for a part.
+        (arg.len() > own.len() / 2).then(|| own.slice_ref(arg))
     }
 
     /// The arguments from `index` on.
@@ -113,7 +131,7 @@ impl ArgsBuf {
 
     /// The arguments, borrowed.
     pub fn args(&self) -> Args<'_> {
-        Args { buf: &self.buf, ranges: &self.ranges, raw: self.raw }
+        Args { buf: &self.buf, ranges: &self.ranges, raw: self.raw, own: None }
     }
 
     /// Bytes this holds.

@@ -39,6 +39,15 @@ pub struct Decoded {
     is_inline: bool,
 }
 
+/// An argument of which a part is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its length in bytes.
+    pub argument: usize,
+    /// Bytes that are missing of it and of its end.
+    pub missing: usize,
+}
+
 /// Decodes the requests of one connection. Several can be decoded before the first is executed.
 #[derive(Default)]
 pub struct Decoder {
@@ -83,7 +92,11 @@ impl Decoder {
 
     /// Forgets the requests that were found; the one that is being read goes on.
     pub fn forget(&mut self) {
-        self.ranges.drain(..self.begin);
+        if self.begin == self.ranges.len() {
+            self.ranges.clear();
+        } else {
+            self.ranges.drain(..self.begin);
+        }
         self.begin = 0;
         self.inline.clear();
         if self.ranges.capacity() > RANGES_KEPT {
@@ -97,16 +110,14 @@ impl Decoder {
         self.ranges.clear();
     }
 
-    /// Bytes still missing of the argument that is being read, as far as they are known: lets the reader
-    /// make room for a large value once.
-    pub fn missing(&self, buf: &[u8]) -> usize {
-        match self.remaining {
-            Some(_) => match length_line(buf, self.pos, b'$') {
-                Ok(Some((length, next))) => (next + length as usize + 2).saturating_sub(buf.len()),
-                _ => 0,
-            },
-            _ => 0,
-        }
+    /// The argument that is being read, if its length is known: lets the reader make room for a large one once. `buf` is
+    /// what [`Decoder::decode`] found no whole request in.
+    pub fn expected(&self, buf: &[u8]) -> Option<Expected> {
+        self.remaining?;
+        let (length, start) = length_line(buf, self.pos, b'$').ok()??;
+        let argument = usize::try_from(length).ok()?;
+        let missing = (start + argument + 2).saturating_sub(buf.len());
+        Some(Expected { argument, missing })
     }
 
     fn decode_array(&mut self, buf: &[u8], limits: Limits) -> Result<Option<usize>, ProtocolError> {
@@ -390,7 +401,7 @@ mod tests {
         let mut decoder = Decoder::default();
         let buf = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\nabc";
         assert_eq!(decoder.decode(buf, LIMITS), Ok(None));
-        assert_eq!(decoder.missing(buf), 1000 - 3 + 2);
+        assert_eq!(decoder.expected(buf), Some(Expected { argument: 1000, missing: 1000 - 3 + 2 }));
     }
 
     proptest! {

@@ -3,12 +3,14 @@
 use crate::command;
 use crate::config::OutputLimit;
 use crate::resp::{Error, Output, Proto};
-use atomic_waker::AtomicWaker;
 use bytes::BytesMut;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, fence,
+};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
 
 const NO_COMMAND: u16 = u16::MAX;
 /// Bytes that a client may leave untaken before it is sent more without having asked (MONITOR).
@@ -23,8 +25,7 @@ pub struct Client {
     /// Our own address.
     pub laddr: String,
     created_ms: u64,
-    /// Wakes the connection's task, from any worker.
-    pub waker: AtomicWaker,
+    waker: OnceLock<Waker>,
     killed: AtomicBool,
     monitor: AtomicBool,
     no_evict: AtomicBool,
@@ -57,7 +58,7 @@ impl Client {
             addr,
             laddr,
             created_ms: now,
-            waker: AtomicWaker::new(),
+            waker: OnceLock::new(),
             killed: AtomicBool::new(false),
             monitor: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
@@ -85,10 +86,27 @@ impl Client {
         self.id == 0
     }
 
+    /// Names the connection's task, which does so first of all, every time it runs: it is the same one.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        if self.waker.get().is_none() {
+            drop(self.waker.set(waker.clone()));
+            // Either `wake` finds it, or what it wakes for is seen from here on.
+            fence(SeqCst);
+        }
+    }
+
+    /// Wakes the connection's task, from any worker.
+    pub fn wake(&self) {
+        fence(SeqCst);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Closes the connection.
     pub fn kill(&self) {
         self.killed.store(true, Relaxed);
-        self.waker.wake();
+        self.wake();
     }
 
     /// Whether it was killed.
@@ -156,7 +174,7 @@ impl Client {
         pushed.extend_from_slice(rest);
         self.pushed_len.store(pushed.len(), Relaxed);
         drop(pushed);
-        self.waker.wake();
+        self.wake();
     }
 
     /// Whether something was pushed.
@@ -339,7 +357,7 @@ impl Clients {
 
     /// Wakes every connection, so that it sees that the server stops.
     pub fn wake_all(&self) {
-        self.all().iter().for_each(|client| client.waker.wake());
+        self.all().iter().for_each(|client| client.wake());
     }
 
     /// A coordinator tells by which slot table it routes.

@@ -3,6 +3,7 @@
 
 use super::batch::{BatchEnd, Progress, Request};
 use super::dispatch::{Call, Outcome, Service, dispatch, refuse_unknown};
+use super::input::{Input, READ_BYTES};
 use super::late::Late;
 use super::stream::Stream;
 use super::{Replies, ReplyMode, Server, Session};
@@ -11,18 +12,13 @@ use crate::config::Id;
 use crate::resp::{Decoder, Error, Limits, Output, Reply};
 use crate::stats::{Moment, WorkerStats, add};
 use crate::store::Ahead;
-use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-/// Bytes read at once.
-const READ_BYTES: usize = 64 * 1024;
-/// A large argument makes room for at most this much at once: a client that only announces one takes none.
-const READ_AHEAD_BYTES_MAX: usize = 32 << 20;
 /// While so many bytes of replies are not taken by the client, or are to be expected, its further requests stay
 /// unread.
 const REPLY_BYTES_MAX: usize = 1 << 20;
@@ -41,7 +37,7 @@ pub(super) struct Worker<S> {
     pub(super) service: S,
     pub(super) stats: Arc<WorkerStats>,
     /// The read buffer of whichever connection is reading: an idle connection holds none.
-    pub(super) read_buffer: RefCell<BytesMut>,
+    pub(super) read_buffer: RefCell<Vec<u8>>,
     /// Who waits for the rest of a batch.
     pub(super) late: Rc<Late>,
     /// The requests at hand of whichever connection is executing.
@@ -55,7 +51,7 @@ struct Connection<S> {
     stream: Stream,
     session: Session,
     replies: Rc<RefCell<Replies>>,
-    buf: BytesMut,
+    input: Input,
     decoder: Decoder,
     /// The command of the latest request: the next one is often of the same.
     likely: Likely,
@@ -67,6 +63,8 @@ struct Connection<S> {
     input_ended: bool,
     /// The client has not taken all that was ready.
     owed: bool,
+    /// Nothing is at hand, and nothing is owed: there is only to read.
+    quiet: bool,
     /// Since when it has been idle while the server stops.
     stopping: Option<Instant>,
 }
@@ -81,13 +79,14 @@ pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, ses
         replies: Rc::new(RefCell::new(Replies::new(client, worker.late.clone()))),
         worker,
         stream,
-        buf: BytesMut::new(),
+        input: Input::default(),
         decoder: Decoder::default(),
         likely: Likely::default(),
         starved: false,
         wait: false,
         input_ended: false,
         owed: false,
+        quiet: true,
         stopping: None,
     };
     let ended = std::future::poll_fn(|cx| connection.poll(cx)).await;
@@ -99,42 +98,48 @@ pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, ses
 impl<S: Service> Connection<S> {
     /// Goes on until there is nothing to do. Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.session.client.waker.register(cx.waker());
+        self.session.client.set_waker(cx.waker());
         let mut taken = 0;
         for _ in 0..READS_PER_TURN {
             if self.session.client.is_killed() {
                 return Poll::Ready(Ok(()));
             }
-            let executed = self.execute();
-            self.take_pushed();
-            let flushed = self.write(cx)?;
-            if flushed && (executed || (self.starved && self.has_room())) {
-                // There may be more whole requests that waited for room.
-                continue;
-            }
-            let waiting = self.replies.borrow().waiting() > 0;
-            if flushed && !waiting && (self.session.closing || self.input_ended) {
-                return Poll::Ready(Ok(()));
-            }
-            if self.session.is_monitoring() && !waiting && self.worker.server.is_stopping() {
-                // Whoever takes its time must not keep the server.
-                return Poll::Ready(Ok(()));
-            }
-            if !self.may_read() {
-                return Poll::Pending;
+            if !self.quiet || self.session.client.has_pushed() {
+                let executed = self.execute();
+                self.take_pushed();
+                let flushed = self.write(cx)?;
+                let answered = self.replies.borrow().waiting() == 0;
+                let ends = self.session.closing || self.input_ended;
+                let looks_on = self.session.is_monitoring();
+                self.quiet = flushed && answered && self.input.is_empty() && !ends && !looks_on;
+                if !self.quiet {
+                    if flushed && (executed || (self.starved && self.has_room())) {
+                        // There may be more whole requests that waited for room.
+                        continue;
+                    }
+                    // Whoever looks on and takes its time must not keep the server.
+                    let left = looks_on && self.worker.server.is_stopping();
+                    if answered && (left || (flushed && ends)) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    if !self.may_read() {
+                        return Poll::Pending;
+                    }
+                }
             }
             if taken >= BYTES_PER_TURN {
                 break;
             }
             match self.read(cx) {
-                Poll::Ready(Ok(0)) => self.input_ended = true,
-                Poll::Ready(Ok(read)) => taken += read,
+                Poll::Ready(Ok(read)) => {
+                    (self.input_ended, self.quiet) = (read == 0, false);
+                    taken += read;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.give_buffer_back();
+                    self.input.give_back(&self.worker.read_buffer);
                     // All that had come before the stop is answered: done.
-                    let idle = flushed && !waiting && self.buf.is_empty();
-                    if idle && self.worker.server.is_stopping() {
+                    if self.quiet && self.worker.server.is_stopping() {
                         let since = *self.stopping.get_or_insert_with(Instant::now);
                         if since.elapsed() >= LAST_LOOK {
                             return Poll::Ready(Ok(()));
@@ -162,33 +167,21 @@ impl<S: Service> Connection<S> {
         !self.session.closing && !self.input_ended && !self.wait && self.has_room()
     }
 
+    /// Reads what is there, some at least. Answers 0 when the client sends nothing more.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.buf.is_empty() {
-            self.take_buffer();
-        } else {
+        loop {
             // No room is made before there is something to put into it: a part of a request may be all that ever comes.
-            std::task::ready!(self.stream.poll_read_ready(cx))?;
-        }
-        let missing = self.decoder.missing(&self.buf).min(READ_AHEAD_BYTES_MAX);
-        self.buf.reserve(missing.max(READ_BYTES));
-        let read = std::task::ready!(self.stream.poll_read(cx, &mut self.buf))?;
-        add(&self.stats.net_in, read as u64);
-        Poll::Ready(Ok(read))
-    }
-
-    fn take_buffer(&mut self) {
-        if self.buf.capacity() == 0 {
-            self.buf = std::mem::take(&mut *self.worker.read_buffer.borrow_mut());
-        }
-    }
-
-    fn give_buffer_back(&mut self) {
-        if self.buf.is_empty() && self.buf.capacity() > 0 {
-            let buf = std::mem::take(&mut self.buf);
-            let mut shared = self.worker.read_buffer.borrow_mut();
-            // One is kept for the next reader, unless it has grown with a large value.
-            if shared.capacity() == 0 && buf.capacity() <= 4 * READ_BYTES {
-                *shared = buf;
+            ready!(self.stream.poll_read_ready(cx))?;
+            let expected =
+                if self.input.is_empty() { None } else { self.decoder.expected(&self.input) };
+            let room = self.input.make_room(expected, &self.worker.read_buffer);
+            match self.stream.try_read(room) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(read) => {
+                    add(&self.stats.net_in, read as u64);
+                    return Poll::Ready(Ok(read));
+                }
             }
         }
     }
@@ -237,7 +230,7 @@ impl<S: Service> Connection<S> {
     /// Decodes the whole requests from `start` on, as many as may be executed together.
     fn decode_batch(&mut self, batch: &mut Vec<Request>, start: usize) -> BatchEnd {
         batch.clear();
-        let config = &self.worker.server.config;
+        let (bytes, config) = (&*self.input, &self.worker.server.config);
         let limits = Limits {
             bulk_max: config.number(Id::ProtoMaxBulkLen) as i64,
             authenticated: self.session.authenticated,
@@ -246,10 +239,13 @@ impl<S: Service> Connection<S> {
         let most = if limits.authenticated { BATCH_MAX } else { 1 };
         let mut at = start;
         while batch.len() < most {
-            let decoded = match self.decoder.decode(&self.buf[at..], limits) {
+            if at == bytes.len() {
+                return BatchEnd::Input;
+            }
+            let decoded = match self.decoder.decode(&bytes[at..], limits) {
                 Ok(Some(decoded)) => decoded,
                 Ok(None) => {
-                    let rest = (self.buf.len() - at) as u64;
+                    let rest = (bytes.len() - at) as u64;
                     if rest > config.number(Id::ClientQueryBufferLimit) {
                         tracing::warn!(
                             client = self.session.client.addr,
@@ -261,7 +257,7 @@ impl<S: Service> Connection<S> {
                 }
                 Err(error) => return BatchEnd::Error(error),
             };
-            let args = self.decoder.args(&self.buf[at..], &decoded);
+            let args = self.decoder.args(&bytes[at..], &decoded);
             // What is wrong with it is worked out when it is its turn.
             let found = if args.is_empty() { None } else { self.likely.lookup(args).ok() };
             let hint = found.map_or(0, |found| self.worker.service.hint(found, args));
@@ -276,6 +272,7 @@ impl<S: Service> Connection<S> {
         if batch.is_empty() {
             return true;
         }
+        self.input.lend();
         let worker = self.worker.clone();
         let known = || batch.iter().filter_map(|request| Some((request.found?, request.hint)));
         let mut held = worker.service.hold(known());
@@ -295,7 +292,9 @@ impl<S: Service> Connection<S> {
             progress.now = worker.server.wall.ms(progress.end);
         }
         let executed = self.execute_each(&worker, &mut held, batch, progress);
-        self.read_clock(&worker, batch, progress, false);
+        if progress.untimed > 0 {
+            self.read_clock(&worker, batch, progress, false);
+        }
         if !worker.service.may_reply(held) {
             let client = self.session.client.addr.as_str();
             tracing::debug!(client, "the lease ended before the reply: closed the connection");
@@ -323,7 +322,8 @@ impl<S: Service> Connection<S> {
                 self.starved = true;
                 return false;
             }
-            let args = self.decoder.args(&self.buf[request.at..], &request.decoded);
+            let args = self.decoder.args(&self.input[request.at..], &request.decoded);
+            let args = args.within(self.input.lent());
             if !args.is_empty() {
                 let mut call = Call {
                     server: &worker.server,
@@ -390,7 +390,7 @@ impl<S: Service> Connection<S> {
         let ns = end.ns_since(progress.end);
         progress.end = end;
         self.stats.executed(found.id, count, ns, failed.into());
-        let args = self.decoder.args(&self.buf[latest.at..], &latest.decoded);
+        let args = self.decoder.args(&self.input[latest.at..], &latest.decoded);
         worker.server.note_slow(ns, found.id, args, &self.session.client);
         ns / count
     }
@@ -398,7 +398,7 @@ impl<S: Service> Connection<S> {
     /// Executes the whole requests in the buffer while there is room for their replies. Answers whether any
     /// was executed.
     fn execute(&mut self) -> bool {
-        if self.buf.is_empty() || self.session.closing {
+        if self.input.is_empty() || self.session.closing {
             return false;
         }
         if self.wait && self.replies.borrow().waiting() > 0 {
@@ -434,7 +434,7 @@ impl<S: Service> Connection<S> {
                     Reply::new(replies.writer(), self.session.proto()).error(&error);
                     self.stats.error(error.code());
                     self.session.closing = true;
-                    progress.consumed = self.buf.len();
+                    progress.consumed = self.input.len();
                     break;
                 }
             }
@@ -442,12 +442,7 @@ impl<S: Service> Connection<S> {
         batch.clear();
         *worker.batch.borrow_mut() = batch;
         let Progress { consumed, last, now, .. } = progress;
-        if consumed == self.buf.len() {
-            // Clearing keeps the room; advancing would creep through it.
-            self.buf.clear();
-        } else {
-            self.buf.advance(consumed);
-        }
+        self.input.consume(consumed);
         if consumed > 0 {
             let queued = self.session.queue.as_ref().map_or(-1, |q| q.commands.len() as i32);
             let mut replies = self.replies.borrow_mut();
@@ -458,7 +453,7 @@ impl<S: Service> Connection<S> {
             let command = last.unwrap_or(u16::MAX);
             // Nothing but what is no request.
             let now = if now == 0 { worker.server.wall.ms(Moment::now()) } else { now };
-            self.session.client.note(now, command, queued, self.buf.len(), output);
+            self.session.client.note(now, command, queued, self.input.len(), output);
         }
         consumed > 0
     }

@@ -68,7 +68,7 @@ impl Late {
                 for waiting in older.drain(..) {
                     if waiting.current.get() == waiting.batch {
                         waiting.current.set(0);
-                        waiting.client.waker.wake();
+                        waiting.client.wake();
                     }
                 }
                 std::mem::swap(newer, older);
@@ -102,7 +102,7 @@ mod tests {
         for (complete, expected) in [(true, 0), (false, 1)] {
             let client = Clients::default().register(String::new(), String::new(), 0);
             let (wakes, batch) = (Arc::<Wakes>::default(), Rc::new(Cell::new(1)));
-            client.waker.register(&wakes.clone().into());
+            client.set_waker(&wakes.clone().into());
             late.add(&client, &batch);
             if complete {
                 batch.set(0);

@@ -159,7 +159,7 @@ impl Replies {
         if whole || self.starved || self.ready.len() >= TOGETHER_BYTES_MAX {
             self.awaited.set(0);
             // Also when nothing is to be written: the connection may be waiting for room in its queue.
-            self.client.waker.wake();
+            self.client.wake();
         } else if self.awaited.get() == 0 {
             self.awaited.set(self.batches[0]);
             self.late.add(&self.client, &self.awaited);

@@ -1,10 +1,11 @@
 //! A client's socket: TCP or Unix.
 
-use bytes::BytesMut;
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::io::{self, IoSlice};
-use std::pin::pin;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
-use tokio::io::AsyncReadExt;
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket of either kind, registered with the worker's runtime.
@@ -44,25 +45,40 @@ impl Stream {
         }
     }
 
-    /// Reads what is there into the room that `buf` has. A read that does not fill it is known to have been the last: the
-    /// system is not asked again before it has said that there is more, as it would be by `try_read_buf`.
-    pub(super) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut BytesMut,
-    ) -> Poll<io::Result<usize>> {
-        match self {
-            Stream::Tcp(stream) => pin!(stream.read_buf(buf)).poll(cx),
-            Stream::Unix(stream) => pin!(stream.read_buf(buf)).poll(cx),
+    /// Reads what is there into the room that `buf` has. Answers 0 when the client sends nothing more.
+    pub(super) fn try_read(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let room = buf.capacity() - buf.len();
+        let mut read = 0;
+        let result = self.try_io(Interest::READABLE, |fd| {
+            read = recv(fd, spare_capacity(buf), RecvFlags::empty())?.0;
+            // What does not fill the room is all there was: the system is not asked again before it says that there is
+            // more. To the runtime that is a read that would block.
+            if (1..room).contains(&read) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        if read > 0 { Ok(read) } else { result.map(|()| 0) }
+    }
+
+    /// Writes as much as the client takes at once.
+    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match (self, slices) {
+            (_, [slice]) => {
+                self.try_io(Interest::WRITABLE, |fd| Ok(send(fd, slice, SendFlags::NOSIGNAL)?))
+            }
+            (Stream::Tcp(stream), _) => stream.try_write_vectored(slices),
+            (Stream::Unix(stream), _) => stream.try_write_vectored(slices),
         }
     }
 
-    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match (self, slices) {
-            (Stream::Tcp(stream), [slice]) => stream.try_write(slice),
-            (Stream::Tcp(stream), _) => stream.try_write_vectored(slices),
-            (Stream::Unix(stream), [slice]) => stream.try_write(slice),
-            (Stream::Unix(stream), _) => stream.try_write_vectored(slices),
+    /// Calls the system if it is thought to be ready. So that it is not called by way of the C library, which guards each
+    /// call against being cancelled.
+    fn try_io<T>(
+        &self,
+        interest: Interest,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self {
+            Stream::Tcp(stream) => stream.try_io(interest, || call(stream.as_fd())),
+            Stream::Unix(stream) => stream.try_io(interest, || call(stream.as_fd())),
         }
     }
 }

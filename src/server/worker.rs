@@ -9,7 +9,6 @@ use crate::config::Id;
 use crate::resp::Error;
 use crate::stats::{Event, SAMPLE_MS, process};
 use anyhow::{Context, Result};
-use bytes::BytesMut;
 use std::cell::RefCell;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -137,7 +136,7 @@ where
                     stats: server.stats.worker(index),
                     service: make(index),
                     server,
-                    read_buffer: RefCell::new(BytesMut::new()),
+                    read_buffer: RefCell::default(),
                     late: Rc::default(),
                     batch: RefCell::default(),
                 });

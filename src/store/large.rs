@@ -113,7 +113,7 @@ pub(super) fn drop_elsewhere(it: impl Send + 'static) {
 
 /// Bytes that the allocator takes for a block of `size` bytes: jemalloc's size classes, 16-byte steps up to
 /// 128, then four classes for each doubling.
-pub(super) fn allocated(size: usize) -> usize {
+pub(crate) fn allocated(size: usize) -> usize {
     match size {
         0 => 0,
         1..=8 => 8,

@@ -3,7 +3,7 @@
 use super::{Cx, NOT_INT, SYNTAX, Value, cases};
 
 cases!(run_shared: set_get, set_conditions, set_expiry, set_errors, getset, getdel, getex,
-    getex_errors, setnx, setex, any_bytes);
+    getex_errors, setnx, setex, any_bytes, large_values);
 
 fn set_get(cx: &mut Cx) {
     cx.nil("GET {p}a");
@@ -239,4 +239,57 @@ fn any_bytes(cx: &mut Cx) {
     let set = cx.conn.args(&[b"SET", &long, b"1"]);
     let got = cx.conn.args(&[b"GET", &long]);
     cx.check(got == super::bulk("1"), "GET of a long key", (set, got.clone()));
+}
+
+/// Values that come in several reads, with something before and behind them, in one pipeline.
+fn large_values(cx: &mut Cx) {
+    let key = |name: &str| cx.key(&format!("{{p}}{name}")).into_bytes();
+    let (a, b, other) = (key("large-a"), key("large-b"), key("large-c"));
+    let value = |size: usize, first: u8| -> Vec<u8> {
+        (0..size).map(|at| (at % 251) as u8 ^ first).collect()
+    };
+    let ok = || super::simple("OK");
+    // 131,072 and 1 MiB are sizes of the allocator: what is read with them makes it take the next larger one.
+    for size in [65_536, 99_999, 131_000, 131_072, 1_000_000, 1 << 20, 3_000_001] {
+        let (one, two) = (value(size, 1), value(size, 2));
+        let mut talk: Vec<(Vec<&[u8]>, Value)> = vec![
+            (vec![b"SET", &a, &one], ok()),
+            (vec![b"SET", &a, &two, b"EX", b"1000", b"GET"], Value::Bulk(one.clone())),
+            (vec![b"SET", &other, b"small"], ok()),
+            (vec![b"SET", &a, &one, b"NX"], Value::Null),
+            (vec![b"GET", &a], Value::Bulk(two.clone())),
+            (vec![b"SETEX", &a, b"1000", &one], ok()),
+            (vec![b"PSETEX", &b, b"1000000", &two], ok()),
+            (vec![b"GETSET", &b, &one], Value::Bulk(two.clone())),
+            (vec![b"MSET", &a, &two, &b, &one, &other, b"1"], ok()),
+            (vec![b"MSETNX", &a, &one], Value::Int(0)),
+            (vec![b"GET", &b], Value::Bulk(one.clone())),
+            // In place, and then with the one that is shared with nobody.
+            (vec![b"APPEND", &a, b"end"], Value::Int(size as i64 + 3)),
+            (vec![b"SET", &b, &two, b"KEEPTTL"], ok()),
+            (vec![b"APPEND", &b, b"end"], Value::Int(size as i64 + 3)),
+            (vec![b"GETRANGE", &b, b"-4", b"-1"], Value::Bulk([&two[size - 1..], b"end"].concat())),
+            (vec![b"SETRANGE", &b, b"0", b"start"], Value::Int(size as i64 + 3)),
+            (vec![b"GETRANGE", &b, b"3", b"6"], Value::Bulk([b"rt", &two[5..7]].concat())),
+            (vec![b"MULTI"], ok()),
+            (vec![b"SET", &a, &one], super::simple("QUEUED")),
+            (vec![b"GET", &a], super::simple("QUEUED")),
+            (vec![b"EXEC"], Value::Array(vec![ok(), Value::Bulk(one.clone())])),
+        ];
+        talk.push((vec![b"DEL", &a, &b, &other], Value::Int(3)));
+        let bytes: Vec<u8> = talk.iter().flat_map(|(line, _)| crate::util::request(line)).collect();
+        let conn = &mut cx.conn;
+        let got: Vec<Value> = std::thread::scope(|scope| {
+            let mut writer = conn.sender();
+            scope.spawn(move || {
+                // Not in step with anything.
+                bytes.chunks(77_777).for_each(|piece| writer.send_raw(piece));
+            });
+            talk.iter().map(|_| conn.read()).collect()
+        });
+        for ((line, want), got) in talk.iter().zip(got) {
+            let name = String::from_utf8_lossy(line[0]).into_owned();
+            cx.check(got == *want, &name, size);
+        }
+    }
 }

@@ -47,6 +47,15 @@ impl Conn {
         Conn { stream: Stream::Unix(stream), buffer: Vec::new(), eof: false }
     }
 
+    /// Another hand on the connection, to send while this one reads.
+    pub fn sender(&self) -> Conn {
+        let stream = match &self.stream {
+            Stream::Tcp(stream) => Stream::Tcp(stream.try_clone().unwrap()),
+            Stream::Unix(stream) => Stream::Unix(stream.try_clone().unwrap()),
+        };
+        Conn { stream, buffer: Vec::new(), eof: false }
+    }
+
     /// Sends bytes as they are. A server that has closed already is no failure here: what it
     /// answered before is still to be read.
     pub fn send_raw(&mut self, bytes: &[u8]) {
