@@ -113,7 +113,8 @@ impl<S: Service> Connection<S> {
                 let looks_on = self.session.is_monitoring();
                 self.quiet = flushed && answered && self.input.is_empty() && !ends && !looks_on;
                 if !self.quiet {
-                    if flushed && (executed || (self.starved && self.has_room())) {
+                    let more = executed || (self.starved && self.has_room());
+                    if flushed && more && !self.input.is_empty() {
                         // There may be more whole requests that waited for room.
                         continue;
                     }
