@@ -168,6 +168,8 @@ impl Coordinator {
 }
 
 impl Service for Coordinator {
+    const KEEPS_ARGUMENTS: bool = false;
+
     type Held<'a> = ();
 
     /// The slot of the key, if it has one key: a chain of look-ups, which the processor goes through beside the decoding of

@@ -63,6 +63,8 @@ impl Node {
 }
 
 impl Service for Node {
+    const KEEPS_ARGUMENTS: bool = true;
+
     type Held<'a> = Held<'a>;
 
     /// The hash of the first key.

@@ -6,7 +6,7 @@
 //! answers; a new case is a new `>` line and a run with it.
 
 use crate::commands::Cluster;
-use crate::util::{Conn, Server};
+use crate::util::{Conn, Server, Value, request};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -256,4 +256,45 @@ fn recording() {
         }
     }
     std::fs::write(path(), text).unwrap();
+}
+
+/// Requests that fill what is read at once to the last byte, and clients that send nothing more: by TCP and by a Unix
+/// socket, to a node and to a coordinator.
+#[test]
+fn nothing_is_waited_for_that_has_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["node", "coordinator"].map(|name| folder.path().join(name));
+    let node = Server::node(&["--unixsocket", one.to_str().unwrap()]);
+    let coordinator = Server::coordinator(&[&node], &["--unixsocket", two.to_str().unwrap()]);
+    let all: [&dyn Fn() -> Conn; 4] =
+        [&|| node.conn(), &|| Conn::unix(&one), &|| coordinator.conn(), &|| Conn::unix(&two)];
+    for connect in all {
+        let pong = || Value::Simple("PONG".into());
+        let ping = request(&[b"PING"]);
+        for bytes in [1 << 14, 1 << 16, 1 << 17, 1 << 18, 1 << 20] {
+            let mut conn = connect();
+            let longer = request(&[b"SET", b"k", &vec![b'x'; bytes]]).len() - bytes;
+            for _ in 0..3 {
+                conn.send_raw(&request(&[b"SET", b"k", &vec![b'x'; bytes - longer]]));
+                assert_eq!(conn.read(), Value::Simple("OK".into()), "{bytes}");
+                assert_eq!(conn.cmd("PING"), pong(), "{bytes}");
+            }
+            // What comes with the end is answered, and so is what was sent long before it.
+            conn.send_raw(&ping.repeat(3));
+            conn.finish();
+            assert!((0..3).all(|_| conn.read() == pong()) && conn.closed(), "{bytes}");
+            let mut conn = connect();
+            assert_eq!(conn.cmd("PING"), pong());
+            conn.finish();
+            assert!(conn.closed(), "{bytes}");
+            // A part of a request is none.
+            let mut conn = connect();
+            conn.send_raw(
+                &[&ping[..], &request(&[b"SET", b"k", &vec![b'x'; bytes]])[..bytes - 1]].concat(),
+            );
+            assert_eq!(conn.read(), pong());
+            conn.finish();
+            assert!(conn.closed(), "{bytes}");
+        }
+    }
 }

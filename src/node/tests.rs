@@ -1,5 +1,6 @@
 //! Nodes of a cluster, whose fences and table are made by hand, asked over TCP.
 
+mod large;
 mod redis;
 
 use super::Node;

@@ -175,7 +175,7 @@ impl<S: Service> Connection<S> {
             ready!(self.stream.poll_read_ready(cx))?;
             let expected =
                 if self.input.is_empty() { None } else { self.decoder.expected(&self.input) };
-            let room = self.input.make_room(expected, &self.worker.read_buffer);
+            let room = self.input.make_room(expected, S::KEEPS_ARGUMENTS, &self.worker.read_buffer);
             match self.stream.try_read(room) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),

@@ -39,6 +39,9 @@ pub enum Outcome {
 
 /// What a role does with the requests of its clients. Each worker has its own.
 pub trait Service: 'static {
+    /// Whether it keeps arguments: a large one is then read into a buffer of its own.
+    const KEEPS_ARGUMENTS: bool;
+
     /// What is kept from one request of a batch to the next.
     type Held<'a>;
 

@@ -46,10 +46,12 @@ impl Deref for Input {
 }
 
 impl Input {
-    /// Takes the buffer that is shared if there is none, and makes room in it. `expected` is what is known to come.
+    /// Takes the buffer that is shared if there is none, and makes room in it. `expected` is what is known to come,
+    /// `may_keep` whether it may be kept in place of a copy.
     pub(super) fn make_room(
         &mut self,
         expected: Option<Expected>,
+        may_keep: bool,
         shared: &RefCell<Vec<u8>>,
     ) -> &mut Vec<u8> {
         if self.buf.capacity() == 0 {
@@ -69,7 +71,7 @@ impl Input {
         let whole = self.buf.len() + missing + TAIL_BYTES;
         // What is kept in place must not take more memory than a copy would.
         let fits = whole - argument <= OWN_EXTRA_MAX && allocated(whole) == allocated(argument);
-        if fits && (OWN_MISSING_MIN..=READ_AHEAD_BYTES_MAX).contains(&missing) {
+        if may_keep && fits && (OWN_MISSING_MIN..=READ_AHEAD_BYTES_MAX).contains(&missing) {
             let mut own = Vec::with_capacity(whole);
             own.extend_from_slice(&self.buf);
             self.buf.clear();
@@ -113,7 +115,7 @@ impl Input {
                 self.start = 0;
             }
             None => self.start += count,
-            // Nothing was executed, hence nothing kept: this copies nothing.
+            // Nothing was executed, hence nothing kept: it stays where it is.
             Some(lent) if count == 0 => self.buf = lent.into(),
             Some(lent) => (self.buf, self.is_own) = (lent[count..].to_vec(), false),
         }
@@ -147,7 +149,7 @@ mod tests {
         while !rest.is_empty() || waited.is_some() {
             if waited.is_none() {
                 let expected = if input.is_empty() { None } else { decoder.expected(&input) };
-                let room = input.make_room(expected, &shared);
+                let room = input.make_room(expected, true, &shared);
                 let free = room.capacity() - room.len();
                 assert!(free > 0);
                 let read = free.min(*pieces.next().unwrap()).min(rest.len());

@@ -224,7 +224,7 @@ impl<'a> Keyspace<'a> {
         let shard = self.shard(hash);
         if let Some(handle) = shard.find(hash as u32, db, key, now, budget) {
             shard.touch(handle, true, now, budget);
-            let answer = shard.modify(hash as u32, handle, now, budget, change);
+            let answer = shard.modify(hash as u32, handle, new_len, now, budget, change);
             shard.note_write(Key { db, name: key, hash }, key.len() + new_len, now, budget);
             return Ok(answer);
         }

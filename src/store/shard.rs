@@ -259,11 +259,12 @@ impl Shard {
         self.replace(hash, handle, content, now, budget);
     }
 
-    /// Changes a value, in place if it is large and no reply holds it.
+    /// Changes a value, in place if it is large and no reply holds it. It will be as long as `new_len` at most.
     pub(super) fn modify<T>(
         &mut self,
         hash: u32,
         handle: u32,
+        new_len: usize,
         now: u64,
         budget: &Budget,
         change: impl FnOnce(&mut BytesMut) -> T,
@@ -274,9 +275,12 @@ impl Shard {
         let taken = self.entries.take_value(handle);
         self.eviction.order.recharge(list, charge, self.entries.charge(handle));
         let mut bytes = match taken {
-            Some(large) => {
-                large.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))
-            }
+            Some(large) => match large.try_into_mut() {
+                // Before one that was kept where it was read lies what came before it. Growth must not carry that along.
+                Ok(bytes) if new_len > bytes.capacity() => Bytes::from(Vec::from(bytes)).into(),
+                Ok(bytes) => bytes,
+                Err(shared) => BytesMut::from(&shared[..]),
+            },
             None => BytesMut::from(&*self.entries.value(handle)),
         };
         let answer = change(&mut bytes);

@@ -2,7 +2,7 @@
 
 use super::Value;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -54,6 +54,15 @@ impl Conn {
             Stream::Unix(stream) => Stream::Unix(stream.try_clone().unwrap()),
         };
         Conn { stream, buffer: Vec::new(), eof: false }
+    }
+
+    /// Sends nothing more; replies may still come.
+    pub fn finish(&self) {
+        let finished = match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+        finished.unwrap();
     }
 
     /// Sends bytes as they are. A server that has closed already is no failure here: what it
