@@ -31,8 +31,8 @@
 //! ```
 //!
 //! A request is copied once on its way through a coordinator, into the output of the link; so is its reply, into the
-//! output of the client. Between [`resp`] and the handler nothing is allocated for a request, unless it is large: then it
-//! is read into a buffer of its own, and on a node its value stays there.
+//! output of the client. Between [`resp`] and the handler nothing is allocated for a request, unless it is large: a node
+//! reads it into a buffer of its own, in which its value stays.
 //!
 //! # The modules, downwards
 //!

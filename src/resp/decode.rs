@@ -92,11 +92,7 @@ impl Decoder {
 
     /// Forgets the requests that were found; the one that is being read goes on.
     pub fn forget(&mut self) {
-        if self.begin == self.ranges.len() {
-            self.ranges.clear();
-        } else {
-            self.ranges.drain(..self.begin);
-        }
+        self.ranges.drain(..self.begin);
         self.begin = 0;
         self.inline.clear();
         if self.ranges.capacity() > RANGES_KEPT {

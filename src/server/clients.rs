@@ -86,13 +86,12 @@ impl Client {
         self.id == 0
     }
 
-    /// Names the connection's task, which does so first of all, every time it runs: it is the same one.
+    /// Names the connection's task, which does so once, first of all. Without a lock or a change of hands, as there would be
+    /// with a waker that may be another each time (`AtomicWaker`): a coordinator wakes a task for each reply.
     pub(super) fn set_waker(&self, waker: &Waker) {
-        if self.waker.get().is_none() {
-            drop(self.waker.set(waker.clone()));
-            // Either `wake` finds it, or what it wakes for is seen from here on.
-            fence(SeqCst);
-        }
+        self.waker.get_or_init(|| waker.clone());
+        // Either `wake` finds it, or what it wakes for is seen from here on.
+        fence(SeqCst);
     }
 
     /// Wakes the connection's task, from any worker.

@@ -89,6 +89,11 @@ pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, ses
         quiet: true,
         stopping: None,
     };
+    std::future::poll_fn(|cx| {
+        connection.session.client.set_waker(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
     let ended = std::future::poll_fn(|cx| connection.poll(cx)).await;
     if let Err(error) = ended {
         tracing::debug!(client = connection.session.client.addr, %error, "connection lost");
@@ -98,7 +103,6 @@ pub(super) async fn serve<S: Service>(worker: Rc<Worker<S>>, stream: Stream, ses
 impl<S: Service> Connection<S> {
     /// Goes on until there is nothing to do. Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.session.client.set_waker(cx.waker());
         let mut taken = 0;
         for _ in 0..READS_PER_TURN {
             if self.session.client.is_killed() {
@@ -173,8 +177,7 @@ impl<S: Service> Connection<S> {
         loop {
             // No room is made before there is something to put into it: a part of a request may be all that ever comes.
             ready!(self.stream.poll_read_ready(cx))?;
-            let expected =
-                if self.input.is_empty() { None } else { self.decoder.expected(&self.input) };
+            let expected = self.decoder.expected(&self.input);
             let room = self.input.make_room(expected, S::KEEPS_ARGUMENTS, &self.worker.read_buffer);
             match self.stream.try_read(room) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -148,7 +148,7 @@ mod tests {
         let (mut rest, mut pieces, mut waited) = (stream, pieces.iter().cycle(), None);
         while !rest.is_empty() || waited.is_some() {
             if waited.is_none() {
-                let expected = if input.is_empty() { None } else { decoder.expected(&input) };
+                let expected = decoder.expected(&input);
                 let room = input.make_room(expected, true, &shared);
                 let free = room.capacity() - room.len();
                 assert!(free > 0);
