@@ -12,6 +12,7 @@ mod monitors;
 mod replies;
 mod session;
 mod stream;
+mod timers;
 mod worker;
 
 pub use clients::{Client, Clients};
@@ -22,6 +23,7 @@ pub(crate) use listener::bind_tcp;
 pub use monitors::Monitors;
 pub use replies::Replies;
 pub use session::{Queue, ReplyMode, Session};
+pub(crate) use timers::{sleep, timeout};
 pub use worker::{Door, Running, start};
 
 /// Whether an address can be made out at all: it has a port, and one that is a number.

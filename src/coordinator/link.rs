@@ -12,7 +12,7 @@ use super::queue::{InFlight, Queue, Target};
 use crate::cluster::{Epoch, Secret};
 use crate::config::Id;
 use crate::resp::{Error, Framer, Proto};
-use crate::server::{Replies, Server};
+use crate::server::{Replies, Server, sleep, timeout};
 use crate::stats::{Moment, WorkerStats};
 use anyhow::anyhow;
 use bytes::{Buf, Bytes, BytesMut};
@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::Sleep;
 
 /// Pauses between attempts to connect: doubled from the least to the most, with jitter.
 const RETRY_MIN: Duration = Duration::from_millis(20);

@@ -8,12 +8,12 @@ use super::gather::Caller;
 use crate::cluster::slot_of;
 use crate::command::Found;
 use crate::resp::ArgsBuf;
+use crate::server::sleep;
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::sleep;
 
 /// A request that outlives the client's buffer: all that is needed to route it, at any time.
 pub(super) struct Request {

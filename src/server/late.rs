@@ -3,6 +3,7 @@
 //! in buffers that a worker's connections share.
 
 use super::Client;
+use super::timers::sleep;
 use crate::resp::Output;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -63,7 +64,7 @@ impl Late {
         loop {
             self.some.notified().await;
             loop {
-                tokio::time::sleep(ROUND).await;
+                sleep(ROUND).await;
                 let [newer, older] = &mut *self.lists.borrow_mut();
                 for waiting in older.drain(..) {
                     if waiting.current.get() == waiting.batch {

@@ -4,6 +4,7 @@
 use super::connection::{Worker, serve};
 use super::listener::prepare;
 use super::stream::Accepted;
+use super::timers::{self, interval, sleep, timeout};
 use super::{Client, DENIED, Listeners, Server, Service, Session};
 use crate::config::Id;
 use crate::resp::Error;
@@ -15,12 +16,12 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
-use tokio::time::{Instant, interval, sleep, timeout};
 
 /// Connections that may wait for a worker to take them over.
 const HANDOVER_MAX: usize = 1024;
@@ -113,6 +114,7 @@ where
     F: Fn(usize) -> S + Clone + Send + 'static,
 {
     server.addr.get_or_init(|| listeners.addr);
+    timers::start().context("cannot start the timers' thread")?;
     let (mut seats, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..server.workers {
         let (sender, receiver) = mpsc::channel(HANDOVER_MAX);
@@ -123,15 +125,21 @@ where
     let door = Door { server: server.clone(), seat: seats[0].clone() };
     let mut acceptor = Some((listeners, seats));
     let mut threads = Vec::new();
+    let (failed, failures) = sync_channel(server.workers);
     for (index, (receiver, load)) in ends.into_iter().enumerate() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("cannot start a worker's runtime")?;
         let (server, make, acceptor) = (server.clone(), make.clone(), acceptor.take());
+        let failed = failed.clone();
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            let local = LocalSet::new();
-            local.block_on(&runtime, async move {
+            // A runtime for tasks that stay on its thread must be made there.
+            let runtime =
+                Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                // If nobody waits for it any more, another one has failed before.
+                Err(error) => return drop(failed.send(error)),
+            };
+            drop(failed);
+            runtime.block_on(async move {
                 let worker = Rc::new(Worker {
                     stats: server.stats.worker(index),
                     service: make(index),
@@ -150,6 +158,11 @@ where
             });
         });
         threads.push(thread.context("cannot start a worker's thread")?);
+    }
+    drop(failed);
+    // Ends when all have dropped theirs.
+    if let Ok(error) = failures.recv() {
+        return Err(error).context("cannot start a worker's runtime");
     }
     Ok(Running { server, door, threads })
 }
@@ -332,7 +345,7 @@ async fn tend(server: Arc<Server>) {
         if pause == 0 {
             tokio::task::yield_now().await;
         } else {
-            tokio::time::sleep_until(Instant::now() + Duration::from_millis(pause)).await;
+            sleep(Duration::from_millis(pause)).await;
         }
     }
 }
