@@ -23,6 +23,7 @@ pub(crate) use listener::bind_tcp;
 pub use monitors::Monitors;
 pub use replies::Replies;
 pub use session::{Queue, ReplyMode, Session};
+pub(crate) use stream::Stream;
 pub(crate) use timers::{sleep, timeout};
 pub use worker::{Door, Running, start};
 

@@ -12,10 +12,10 @@ use super::queue::{InFlight, Queue, Target};
 use crate::cluster::{Epoch, Secret};
 use crate::config::Id;
 use crate::resp::{Error, Framer, Proto};
-use crate::server::{Replies, Server, sleep, timeout};
+use crate::server::{Replies, Server, Stream, sleep, timeout};
 use crate::stats::{Moment, WorkerStats};
 use anyhow::anyhow;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -23,10 +23,8 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
@@ -140,9 +138,7 @@ impl Link {
             self.fail(true, "is no member any more");
         }
         self.news.notify_one();
-        if let Some(waker) = self.queue.borrow_mut().waker.take() {
-            waker.wake();
-        }
+        self.queue.borrow_mut().wake();
     }
 
     fn is_retired(&self) -> bool {
@@ -273,14 +269,14 @@ async fn run(link: Rc<Link>) {
         let connected = connected
             .unwrap_or_else(|_| Err(anyhow!("no answer within {} ms", allowed.as_millis())));
         let ended = match connected {
-            Ok((mut stream, is_larder)) => {
+            Ok((stream, is_larder)) => {
                 if complained && link.speaks() {
                     tracing::info!(node = link.addr, "node is back");
                 }
                 (complained, pause) = (false, RETRY_MIN);
                 link.come_up(is_larder);
                 let began = Moment::now();
-                let ended = serve(&link, &mut stream).await;
+                let ended = serve(&link, Stream::Tcp(stream)).await;
                 if link.server.is_stopping() {
                     link.state.set(State::Down);
                     return link.fail(true, "is being left, as the coordinator stops");
@@ -323,11 +319,11 @@ async fn run(link: Rc<Link>) {
 }
 
 /// Carries requests and replies until the connection breaks; answers why it did.
-async fn serve(link: &Rc<Link>, stream: &mut TcpStream) -> Ended {
+async fn serve(link: &Rc<Link>, stream: Stream) -> Ended {
     let mut carrier = Carrier {
         link,
         stream,
-        buf: BytesMut::new(),
+        buf: Vec::new(),
         framer: Framer::default(),
         deadline: None,
         progress: Moment::now(),
@@ -347,10 +343,10 @@ enum Ended {
 
 struct Carrier<'a> {
     link: &'a Rc<Link>,
-    stream: &'a mut TcpStream,
-    buf: BytesMut,
+    stream: Stream,
+    buf: Vec<u8>,
     framer: Framer,
-    /// Set while something is in flight.
+    /// When to look whether the oldest request has waited too long, if anything was in flight since it was set.
     deadline: Option<Pin<Box<Sleep>>>,
     /// When the oldest request, or its reply, last moved a bit: a large value may take longer than a node may be
     /// silent.
@@ -377,7 +373,7 @@ impl Carrier<'_> {
                     return Poll::Ready(Ended::Lost(format!("broke the connection ({error})")));
                 }
                 Poll::Pending => {
-                    self.link.queue.borrow_mut().waker = Some(cx.waker().clone());
+                    self.link.queue.borrow_mut().rest(cx.waker());
                     if holds_back {
                         // Unlike a wake this lets the runtime ask the system for more first.
                         let yielded = pin!(tokio::task::yield_now()).poll(cx);
@@ -387,7 +383,6 @@ impl Carrier<'_> {
                 }
             }
         }
-        self.link.queue.borrow_mut().waker = Some(cx.waker().clone());
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -395,28 +390,31 @@ impl Carrier<'_> {
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let mut queue = self.link.queue.borrow_mut();
         while !queue.out.is_empty() {
-            match self.stream.poll_write_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => break,
-            }
             let sent = queue.sent();
-            let written = queue.out.write_to(|slices| match slices {
-                [slice] => self.stream.try_write(slice),
-                _ => self.stream.try_write_vectored(slices),
-            })?;
+            let written = queue.out.write_to(|slices| self.stream.try_write(slices))?;
             // What later requests move says nothing of a node that may have stopped: the kernel takes them.
             if written > 0 && queue.in_flight.front().is_some_and(|oldest| oldest.end > sent) {
                 self.progress = Moment::now();
+            }
+            if !queue.out.is_empty() {
+                match self.stream.poll_write_ready(cx) {
+                    Poll::Ready(ready) => ready?,
+                    Poll::Pending => break,
+                }
             }
         }
         Ok(())
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.stream.poll_read_ready(cx))?;
-        self.buf.reserve(READ_BYTES);
-        // Unlike `try_read_buf` this knows that a read which did not fill the buffer was the last.
-        pin!(self.stream.read_buf(&mut self.buf)).poll(cx)
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            self.buf.reserve(READ_BYTES);
+            match self.stream.try_read(&mut self.buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
     }
 
     /// Hands out the whole replies in the buffer.
@@ -450,34 +448,36 @@ impl Carrier<'_> {
                 target => finish(target, Ok(Bytes::copy_from_slice(reply)), now, &self.link.stats),
             }
         }
-        self.buf.advance(consumed);
+        self.buf.drain(..consumed);
         if self.buf.is_empty() && self.buf.capacity() > 4 * READ_BYTES {
-            self.buf = BytesMut::new();
+            self.buf = Vec::new();
         }
         Ok(())
     }
 
     /// Whether the oldest request has waited too long. The timer is only ever moved when it has run out.
     fn check_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let allowed = self.link.timeout(Id::BackendTimeoutMs);
-        loop {
-            let oldest = self.link.queue.borrow().in_flight.front().map(|first| first.since);
+        let oldest = self.link.queue.borrow().in_flight.front().map(|first| first.since);
+        if oldest.is_none() && self.link.is_retired() {
+            return Poll::Ready(Ended::Retired);
+        }
+        // Later requests have later deadlines: one that was set for another will do for them.
+        while self.deadline.as_ref().is_none_or(|timer| timer.is_elapsed()) {
             let Some(oldest) = oldest.map(|since| since.max(self.progress)) else {
                 self.deadline = None;
-                let retired = self.link.is_retired();
-                return if retired { Poll::Ready(Ended::Retired) } else { Poll::Pending };
+                break;
             };
-            let deadline = self
-                .deadline
-                .get_or_insert_with(|| Box::pin(sleep(allowed.saturating_sub(oldest.elapsed()))));
-            if deadline.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            self.deadline = None;
-            if oldest.elapsed() >= allowed {
+            let allowed = self.link.timeout(Id::BackendTimeoutMs);
+            let left = allowed.saturating_sub(oldest.elapsed());
+            if left.is_zero() {
                 let reason = format!("did not answer within {} ms", allowed.as_millis());
                 return Poll::Ready(Ended::Silent(reason));
             }
+            let timer = self.deadline.insert(Box::pin(sleep(left)));
+            if timer.as_mut().poll(cx).is_pending() {
+                break;
+            }
         }
+        Poll::Pending
     }
 }

@@ -57,7 +57,9 @@ pub(super) struct Queue {
     epoch: Epoch,
     /// Turns for which the link has put off sending.
     held_back: usize,
-    pub(super) waker: Option<Waker>,
+    /// How the link is woken, and whether it waits for that.
+    waker: Option<Waker>,
+    rests: bool,
 }
 
 impl Queue {
@@ -123,11 +125,25 @@ impl Queue {
         for request in self.in_flight.iter_mut().skip(first) {
             request.end = self.queued;
         }
-        // Once for all requests that are queued before the link gets its turn.
-        if unsent == 0
-            && let Some(waker) = self.waker.take()
+        if unsent == 0 {
+            self.wake();
+        }
+    }
+
+    /// The link has had its turn: what is queued from now on wakes it.
+    pub(super) fn rest(&mut self, waker: &Waker) {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        self.rests = true;
+    }
+
+    /// Gives the link a turn, one for all that is queued before it gets it.
+    pub(super) fn wake(&mut self) {
+        if std::mem::take(&mut self.rests)
+            && let Some(waker) = &self.waker
         {
-            waker.wake();
+            waker.wake_by_ref();
         }
     }
 

@@ -1,4 +1,4 @@
-//! A client's socket: TCP or Unix.
+//! A socket of a client or of a link: TCP or Unix.
 
 use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected socket of either kind, registered with the worker's runtime.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -31,22 +31,22 @@ impl Accepted {
 }
 
 impl Stream {
-    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 
-    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Tcp(stream) => stream.poll_write_ready(cx),
             Stream::Unix(stream) => stream.poll_write_ready(cx),
         }
     }
 
-    /// Reads what is there into the room that `buf` has. Answers 0 when the client sends nothing more.
-    pub(super) fn try_read(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+    /// Reads what is there into the room that `buf` has. Answers 0 when the other side sends nothing more.
+    pub(crate) fn try_read(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
         let room = buf.capacity() - buf.len();
         let mut read = 0;
         let result = self.try_io(Interest::READABLE, |fd| {
@@ -58,8 +58,8 @@ impl Stream {
         if read > 0 { Ok(read) } else { result.map(|()| 0) }
     }
 
-    /// Writes as much as the client takes at once.
-    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// Writes as much as the other side takes at once.
+    pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match (self, slices) {
             (_, [slice]) => {
                 self.try_io(Interest::WRITABLE, |fd| Ok(send(fd, slice, SendFlags::NOSIGNAL)?))
