@@ -3,6 +3,9 @@
 
 use crate::failure::Cluster;
 use crate::util::{Server, Value, request};
+use socket2::{Domain, Socket, Type};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -27,13 +30,55 @@ fn replies_larger_than_the_bound_arrive_though_nothing_more_is_sent() {
 
 #[test]
 fn a_value_that_takes_longer_than_the_timeout_does_not_bring_its_node_down() {
-    let cluster = Cluster::start(&["--backend-timeout-ms", "1000"]);
-    let mut conn = cluster.coordinator.conn();
-    let value = vec![b'x'; 256 << 20];
+    let node = Server::node(&[]);
+    let way = slow_way_to(&node.addr);
+    let options = ["--backend-timeout-ms", "1000"];
+    let coordinator =
+        Server::spawn(&[&["coordinator", "127.0.0.1:0", &way], &options[..]].concat());
+    let mut conn = coordinator.conn();
+    let value = vec![b'x'; 30_000_000];
     let began = Instant::now();
     assert_eq!(conn.args(&[b"SET", b"v", &value]), Value::Simple("OK".into()));
-    println!("{:?} for 256 MB", began.elapsed());
-    assert_eq!(conn.cmd("STRLEN v"), Value::Int(256 << 20));
+    assert!(began.elapsed() > Duration::from_millis(1500), "{:?} for 30 MB", began.elapsed());
+    assert_eq!(conn.cmd("STRLEN v"), Value::Int(30_000_000));
+}
+
+/// An address from which connections are passed on to this one, whatever is sent there at 12 MB a second at most.
+fn slow_way_to(addr: &str) -> String {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // What lies in the system's buffers does not look as if it were on its way.
+    listener.set_recv_buffer_size(64 << 10).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(16).unwrap();
+    let listener = TcpListener::from(listener);
+    let (way, addr) = (listener.local_addr().unwrap().to_string(), addr.to_owned());
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(&addr) else { return };
+            for (from, to, rate) in [(&near, &far, 12e6), (&far, &near, f64::INFINITY)] {
+                let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                std::thread::spawn(move || pass_on(from, to, rate));
+            }
+        }
+    });
+    way
+}
+
+/// Passes on what comes, so many bytes a second at most, until either side ends.
+fn pass_on(mut from: TcpStream, mut to: TcpStream, rate: f64) {
+    let (mut buf, mut passed, began) = (vec![0; 64 << 10], 0, Instant::now());
+    while let Ok(count @ 1..) = from.read(&mut buf) {
+        passed += count;
+        let due = began + Duration::from_secs_f64(passed as f64 / rate);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if to.write_all(&buf[..count]).is_err() {
+            break;
+        }
+    }
+    for side in [from, to] {
+        // Maybe it has ended already.
+        side.shutdown(Shutdown::Both).ok();
+    }
 }
 
 #[test]
