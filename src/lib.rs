@@ -59,7 +59,7 @@
 //!
 //! - **A worker is a thread with a current-thread runtime.** Connections, links and their replies are `Rc`, not `Arc`;
 //!   workers share the store's shards, each behind a mutex, and counters that only their owner writes. The timers of all
-//!   have a thread to themselves, so that no worker reads the clock each time it asks the system for events.
+//!   have a thread to themselves, so that no worker looks after them each time it asks the system for events.
 //! - **A command is one plain row**: name, arity, keys, flags, route, lock, handler, syntax, summary. Node, coordinator,
 //!   COMMAND, the client's help and the README's list read it. No other place compares command names.
 //! - **Every shard keeps an exact LRU order**, and eviction happens before the memory is taken; the other policies use the

@@ -158,3 +158,29 @@ fn a_node_that_is_said_to_be_down_fails_at_once() {
     wait_for("the news", || client.ask("GET k") == "$1 1");
     assert!(!link.is_closed() && bench.fakes[0].links().len() == 1);
 }
+
+/// The timer of a link stays where it is when the request it was set for is answered.
+#[test]
+fn each_request_has_its_own_time() {
+    let bench = Bench::with_members(1, 1);
+    bench.allow(Duration::from_secs(2));
+    // That of the announcement runs out.
+    sleep(2 * PATIENCE);
+    let (fake, mut client) = (&bench.fakes[0], bench.client());
+    assert_eq!(client.ask("SET k 1"), "+OK");
+    let link = fake.link(0);
+    sleep(Duration::from_millis(1200));
+    // It runs out in the middle of this one, which is young,
+    fake.holds.store(true, SeqCst);
+    client.send(&["GET k"]);
+    sleep(Duration::from_millis(1200));
+    fake.holds.store(false, SeqCst);
+    assert_eq!(client.reply(), "$1 1");
+    // and then while there is none.
+    sleep(Duration::from_millis(2500));
+    assert!(!link.is_closed());
+    fake.holds.store(true, SeqCst);
+    let reply = client.ask("GET k");
+    assert!(reply.contains("did not answer within 2000 ms"), "{reply}");
+    fake.holds.store(false, SeqCst);
+}
