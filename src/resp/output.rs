@@ -4,8 +4,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-/// A value of at least this many bytes is queued by reference instead of copied.
-const SHARED_BYTES_MIN: usize = 16 * 1024;
+/// A value of at least this many bytes is queued by reference instead of copied. Measured: from here on that takes less CPU
+/// with pipelining (a fifth at 4.5 KB), and no more without.
+const SHARED_BYTES_MIN: usize = 4 * 1024;
 /// Most slices of one gathered write.
 const SLICES_MAX: usize = 64;
 /// The buffer is given back after a burst when it has grown beyond this.
@@ -165,7 +166,7 @@ mod tests {
         /// Whatever mix of small and large pieces, written in whatever steps, arrives whole and in order.
         #[test]
         fn writes_everything_in_order(
-            pieces in prop::collection::vec((any::<u8>(), prop_oneof![0usize..50, 16_000usize..17_000]), 0..20),
+            pieces in prop::collection::vec((any::<u8>(), prop_oneof![0usize..50, 4_000usize..4_200]), 0..20),
             steps in prop::collection::vec(1usize..40_000, 1..5),
         ) {
             let (mut output, mut expected, mut written) = (Output::default(), Vec::new(), Vec::new());
