@@ -162,11 +162,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn large_values_are_not_copied() {
+        for (length, shared) in [(SHARED_BYTES_MIN - 1, false), (SHARED_BYTES_MIN, true)] {
+            let (mut output, value) = (Output::default(), Bytes::from(vec![b'x'; length]));
+            output.extend_shared(&value);
+            let written = output.write_to(|slices| {
+                assert_eq!(slices[0].as_ptr() == value.as_ptr(), shared, "{length}");
+                Ok(slices[0].len())
+            });
+            assert_eq!(written.unwrap(), length);
+        }
+    }
+
     proptest! {
         /// Whatever mix of small and large pieces, written in whatever steps, arrives whole and in order.
         #[test]
         fn writes_everything_in_order(
-            pieces in prop::collection::vec((any::<u8>(), prop_oneof![0usize..50, 4_000usize..4_200]), 0..20),
+            pieces in prop::collection::vec((any::<u8>(), prop_oneof![0usize..50, 4_000usize..4_200]), 0..300),
             steps in prop::collection::vec(1usize..40_000, 1..5),
         ) {
             let (mut output, mut expected, mut written) = (Output::default(), Vec::new(), Vec::new());
