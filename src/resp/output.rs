@@ -4,8 +4,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-/// A value of at least this many bytes is queued by reference instead of copied. Measured: from here on that takes less CPU
-/// with pipelining (a fifth at 4.5 KB), and no more without.
+/// A value of at least this many bytes is queued by reference instead of copied. Measured at 4.5 KB: a fifth less CPU at
+/// pipeline 16, as much without pipelining, at pipeline 64 and in an MGET of 100.
 const SHARED_BYTES_MIN: usize = 4 * 1024;
 /// Most slices of one gathered write.
 const SLICES_MAX: usize = 64;
